@@ -1,0 +1,625 @@
+//! What the four payload words of an [`Event`] mean, one struct a kind.
+//!
+//! Words are `i64` or `u64` bit patterns, or `f64` bits for features. Every struct converts to an
+//! event and back without loss; enumerations inside a word that this version does not know read
+//! as `None`, never as something else.
+
+use std::fmt;
+
+use super::event::{Event, EventKind, Flags};
+use super::fixed::{Money, Price, Qty};
+use super::instrument::InstrumentId;
+use super::time::Nanos;
+
+/// Buy or sell.
+#[repr(u8)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Side {
+    /// Bid side: pays the ask.
+    Buy = 1,
+    /// Ask side: receives the bid.
+    Sell = 2,
+}
+
+impl Side {
+    /// The other side.
+    #[must_use]
+    pub const fn opposite(self) -> Self {
+        match self {
+            Self::Buy => Self::Sell,
+            Self::Sell => Self::Buy,
+        }
+    }
+
+    /// +1 for buy, -1 for sell.
+    #[must_use]
+    pub const fn sign(self) -> i64 {
+        match self {
+            Self::Buy => 1,
+            Self::Sell => -1,
+        }
+    }
+
+    /// The flag that marks this side on an event.
+    #[must_use]
+    pub const fn flag(self) -> Flags {
+        match self {
+            Self::Buy => Flags::BUY,
+            Self::Sell => Flags::SELL,
+        }
+    }
+
+    /// The side that an event is marked with, if exactly one.
+    #[must_use]
+    pub const fn from_flags(flags: Flags) -> Option<Self> {
+        match (flags.contains(Flags::BUY), flags.contains(Flags::SELL)) {
+            (true, false) => Some(Self::Buy),
+            (false, true) => Some(Self::Sell),
+            _ => None,
+        }
+    }
+
+    /// `buy` or `sell`.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Buy => "buy",
+            Self::Sell => "sell",
+        }
+    }
+}
+
+/// Declares an enumeration that travels in a payload word: numbered, named, explained.
+macro_rules! word_enum {
+    ($(#[$outer:meta])* $type:ident { $($(#[$doc:meta])* $name:ident = $number:literal, $text:literal;)* }) => {
+        $(#[$outer])*
+        #[repr(u8)]
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+        pub enum $type { $($(#[$doc])* $name = $number,)* }
+
+        impl $type {
+            /// Every value, in numeric order.
+            pub const ALL: &'static [Self] = &[$(Self::$name,)*];
+
+            /// The value with this number, or `None` for one this version does not know.
+            #[must_use]
+            pub const fn from_word(word: u64) -> Option<Self> {
+                match word { $($number => Some(Self::$name),)* _ => None }
+            }
+
+            /// The name used in text output.
+            #[must_use]
+            pub const fn name(self) -> &'static str {
+                match self { $(Self::$name => $text,)* }
+            }
+        }
+    };
+}
+
+word_enum! {
+    /// How long an order lives.
+    TimeInForce {
+        /// Immediate or cancel: what does not trade at once is gone.
+        Ioc = 1, "IOC";
+        /// Rests at its limit until filled or cancelled.
+        Limit = 2, "LIMIT";
+    }
+}
+
+word_enum! {
+    /// What an order is for.
+    OrderRole {
+        /// Opens a position.
+        Entry = 1, "entry";
+        /// Closes a position; never refused by an entry check.
+        Exit = 2, "exit";
+    }
+}
+
+word_enum! {
+    /// Why a position was closed.
+    ExitReason {
+        /// z came back through `exit_z`.
+        Reverted = 1, "reverted";
+        /// The loss reached the stop distance.
+        StopLoss = 2, "stop-loss";
+        /// The gain reached the take-profit distance.
+        TakeProfit = 3, "take-profit";
+        /// Held for `max_hold`.
+        MaxHold = 4, "max-hold";
+        /// The session ended, or an operator said so.
+        Operator = 5, "operator";
+    }
+}
+
+word_enum! {
+    /// What the gate said.
+    Action {
+        /// Do nothing.
+        NoAction = 0, "NO_ACTION";
+        /// Enter long.
+        ExecuteBuy = 1, "EXECUTE_BUY";
+        /// Enter short.
+        ExecuteSell = 2, "EXECUTE_SELL";
+    }
+}
+
+word_enum! {
+    /// Why the engine did not send an order, or stopped trying. Each has its own counter.
+    Refusal {
+        /// The gate answered `NO_ACTION`: probability not above the threshold.
+        Gated = 1, "gated";
+        /// A position or an order is already alive on this instrument.
+        Busy = 2, "busy";
+        /// The sized order is below the minimum lot.
+        BelowMinimumLot = 3, "below-minimum-lot";
+        /// The order would exceed the maximum notional.
+        Notional = 4, "notional";
+        /// Open lots, with those in flight, would exceed the maximum.
+        OpenLots = 5, "open-lots";
+        /// The limit price is too far from the mid.
+        PriceCollar = 6, "price-collar";
+        /// Too many orders in the last interval.
+        OrderRate = 7, "order-rate";
+        /// The same instrument and side was sent a moment ago.
+        Duplicate = 8, "duplicate";
+        /// The last quote is too old.
+        StaleMarketData = 9, "stale-market-data";
+        /// Venue and local clocks disagree, or time went backwards.
+        Clock = 10, "clock";
+        /// The guardian has latched, or demands reduce-only.
+        GuardianLatched = 11, "guardian-latched";
+        /// The guardian has not been heard of for too long.
+        GuardianSilent = 12, "guardian-silent";
+        /// An own resting order stands on the other side.
+        SelfTrade = 13, "self-trade";
+        /// Entries are stopped: by an operator, a full disk, or the session's end.
+        EntriesStopped = 14, "entries-stopped";
+        /// The venue refused the order and its one retry.
+        RetriesExhausted = 15, "retries-exhausted";
+        /// The entry lapsed without a fill.
+        Unfilled = 16, "unfilled";
+        /// The contract cannot be accounted exactly (inverse contracts).
+        Contract = 17, "unsupported-contract";
+        /// A feature is undefined or infinite; the oracle was not asked.
+        UndefinedFeature = 18, "undefined-feature";
+        /// Arithmetic left its range; nothing was sent.
+        Overflow = 19, "overflow";
+        /// The balance is not positive.
+        NoFunds = 20, "no-funds";
+        /// The fate of an earlier order is unknown.
+        UnknownOrder = 21, "unknown-order";
+    }
+}
+
+word_enum! {
+    /// Why the venue refused an order.
+    RejectCode {
+        /// No further reason.
+        Other = 1, "other";
+        /// The price moved: try again at the new one.
+        Requote = 2, "requote";
+        /// Not enough margin or balance.
+        InsufficientFunds = 3, "insufficient-funds";
+        /// Price, lot or notional breaks a filter.
+        Filter = 4, "filter";
+        /// Too many requests.
+        RateLimit = 5, "rate-limit";
+        /// No market to trade against.
+        NoMarket = 6, "no-market";
+    }
+}
+
+word_enum! {
+    /// What an operator or supervisor ordered.
+    ControlCode {
+        /// The session starts; word 1 is the balance.
+        Start = 1, "start";
+        /// No new entries from here on; exits go on.
+        StopEntries = 2, "stop-entries";
+        /// Entries are allowed again.
+        AllowEntries = 3, "allow-entries";
+        /// Close everything now.
+        Flatten = 4, "flatten";
+        /// The guardian is alive and well.
+        GuardianAlive = 5, "guardian-alive";
+        /// The guardian has latched.
+        GuardianLatched = 6, "guardian-latched";
+    }
+}
+
+word_enum! {
+    /// What a person must see.
+    AlertCode {
+        /// An execution report names an order that this session never sent.
+        UnknownExecution = 1, "unknown-execution";
+        /// Fills exceed the order's quantity.
+        Overfill = 2, "overfill";
+        /// An order's acknowledgement did not come in time.
+        AckTimeout = 3, "ack-timeout";
+        /// The venue has never heard of an order that was sent.
+        OrderLost = 4, "order-lost";
+        /// An exit could not be placed or did not fill.
+        ExitFailing = 5, "exit-failing";
+        /// A fill or fee could not be accounted: arithmetic left its range.
+        AccountOverflow = 6, "account-overflow";
+    }
+}
+
+/// Identifies an order of ours: session number in the upper half, a counter from 1 in the lower.
+#[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct OrderId(pub u64);
+
+impl OrderId {
+    /// The order with this counter in this session.
+    #[must_use]
+    pub const fn new(session: u32, counter: u32) -> Self {
+        Self((session as u64) << 32 | counter as u64)
+    }
+}
+
+/// `1a2b3c4d-17`: session in hexadecimal, counter in decimal.
+impl fmt::Display for OrderId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:08x}-{}", self.0 >> 32, self.0 as u32)
+    }
+}
+impl fmt::Debug for OrderId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// Best bid and ask. Sizes are zero where the source has none: "not known", not "nothing".
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Quote {
+    /// Highest price somebody pays.
+    pub bid: Price,
+    /// Lowest price somebody accepts.
+    pub ask: Price,
+    /// Quantity at the bid.
+    pub bid_qty: Qty,
+    /// Quantity at the ask.
+    pub ask_qty: Qty,
+}
+
+/// A public trade. The aggressor's side is in the event's flags.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Trade {
+    /// Price traded.
+    pub price: Price,
+    /// Quantity traded.
+    pub qty: Qty,
+    /// The venue's number of the trade, 0 where it has none.
+    pub trade_id: u64,
+}
+
+/// An operator's or supervisor's word.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Control {
+    /// What is ordered; `None` when this version does not know the number.
+    pub code: Option<ControlCode>,
+    /// The account's balance, with [`ControlCode::Start`].
+    pub balance: Money,
+}
+
+/// The venue took an order.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct OrderAck {
+    /// Which order.
+    pub order: OrderId,
+    /// The venue's own number for it.
+    pub venue_order: u64,
+}
+
+/// The venue refused an order.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct OrderReject {
+    /// Which order.
+    pub order: OrderId,
+    /// Why; `None` when this version does not know the number.
+    pub code: Option<RejectCode>,
+    /// With [`RejectCode::Requote`]: the price on offer; zero otherwise.
+    pub price: Price,
+}
+
+/// An order by name: cancelled, expired, not found; or to be cancelled or asked about.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct OrderDone {
+    /// Which order.
+    pub order: OrderId,
+    /// Quantity filled over the order's life, as the venue counts it; zero in commands.
+    pub filled: Qty,
+}
+
+/// Part or all of an order traded.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Fill {
+    /// Which order.
+    pub order: OrderId,
+    /// The venue's number of this execution, rising within an order; a repeat is ignored.
+    pub execution: u64,
+    /// Price of this execution.
+    pub price: Price,
+    /// Quantity of this execution.
+    pub qty: Qty,
+}
+
+/// What an execution cost.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Fee {
+    /// Which order.
+    pub order: OrderId,
+    /// Which execution.
+    pub execution: u64,
+    /// Charged in the account's currency; negative is a rebate.
+    pub amount: Money,
+}
+
+/// The first four features of a raw signal. The side is in the flags.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub struct Signal {
+    /// ln(P_t / P_{t-1}) over bar closes.
+    pub log_return: f64,
+    /// Standard deviation of the window's log returns.
+    pub volatility: f64,
+    /// Distance of the mid from the window's mean, in its standard deviations.
+    pub z_score: f64,
+    /// Wilder's average directional index, 0 to 100.
+    pub adx: f64,
+}
+
+/// The other features of a raw signal, and the mid that it was computed at.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub struct SignalContext {
+    /// Wilder's relative strength index, 0 to 100.
+    pub rsi: f64,
+    /// Sine of the time of the UTC day.
+    pub time_sin: f64,
+    /// Buy volume minus sell volume over the window, in lots.
+    pub volume_delta: f64,
+    /// Bid plus ask, i.e. twice the mid, in price units.
+    pub bid_plus_ask: i64,
+}
+
+/// The oracle's answer to a signal.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub struct Decision {
+    /// The model's probability; NaN when it was not asked.
+    pub probability: f32,
+    /// The model's margin (log odds), which is what the gate compares; NaN when not asked.
+    pub margin: f32,
+    /// The threshold, as a probability.
+    pub threshold: f32,
+    /// What to do; `None` when this version does not know the number.
+    pub action: Option<Action>,
+}
+
+/// A reason for not trading, with the value that broke the limit.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct RefusalRecord {
+    /// Which rule; `None` when this version does not know the number.
+    pub reason: Option<Refusal>,
+    /// What was found, in the rule's own unit (1e-8 units, nanoseconds or a count).
+    pub found: i64,
+    /// What was allowed, in the same unit.
+    pub limit: i64,
+    /// The order it concerns, or zero.
+    pub order: OrderId,
+}
+
+/// An order to the venue. The side is in the flags.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Submit {
+    /// Our name for it.
+    pub order: OrderId,
+    /// Limit price, on the tick.
+    pub price: Price,
+    /// Quantity, on the lot step.
+    pub qty: Qty,
+    /// How long it lives.
+    pub tif: TimeInForce,
+    /// Entry or exit.
+    pub role: OrderRole,
+    /// 1 for the first try of its intent, 2 for the one retry.
+    pub attempt: u8,
+    /// The intent it serves, numbered from 1 within the session; no two live orders share one.
+    pub intent: u32,
+}
+
+/// A position was opened. The side is in the flags.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct TradeOpened {
+    /// The intent that opened it.
+    pub intent: u32,
+    /// Price of the first fill.
+    pub price: Price,
+    /// Quantity of the first fill.
+    pub qty: Qty,
+    /// The mid at the signal: what slippage is measured from, as bid plus ask.
+    pub bid_plus_ask: i64,
+}
+
+/// A position was closed. The side (of the position) is in the flags; [`TradeCosts`] follows.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct TradeClosed {
+    /// When the position was opened.
+    pub opened: Nanos,
+    /// Volume-weighted entry price, rounded to 1e-8.
+    pub entry: Price,
+    /// Volume-weighted exit price, rounded to 1e-8.
+    pub exit: Price,
+    /// Largest quantity held.
+    pub qty: Qty,
+}
+
+/// The money side of a closed position.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct TradeCosts {
+    /// Profit before fees.
+    pub gross: Money,
+    /// Fees of all its executions.
+    pub fees: Money,
+    /// Why it was closed; `None` when this version does not know the number.
+    pub reason: Option<ExitReason>,
+    /// Worse than the touch at each decision, summed over entry and exit, as money; negative is better.
+    pub slippage: Money,
+}
+
+/// Something a person must see.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct AlertRecord {
+    /// What; `None` when this version does not know the number.
+    pub code: Option<AlertCode>,
+    /// The order it concerns, or zero.
+    pub order: OrderId,
+    /// What was found, in the alert's own unit.
+    pub found: i64,
+    /// What was expected.
+    pub expected: i64,
+}
+
+/// A payload that travels in an event of one or several kinds.
+pub trait Payload: Sized {
+    /// The four words.
+    fn to_words(&self) -> [u64; 4];
+    /// From four words. Any words are accepted; what they cannot mean reads as `None` inside.
+    fn from_words(words: [u64; 4]) -> Self;
+
+    /// An event of `kind` carrying this payload.
+    fn event(&self, kind: EventKind, instrument: InstrumentId, venue_ns: Nanos, local_ns: Nanos) -> Event {
+        Event::new(kind, instrument, venue_ns, local_ns, self.to_words())
+    }
+
+    /// The payload of an event; the caller has matched its kind.
+    #[inline]
+    fn of(event: &Event) -> Self {
+        Self::from_words(event.payload)
+    }
+}
+
+/// A value that fits one payload word.
+trait Word: Copy {
+    fn into_word(self) -> u64;
+    fn from_word(word: u64) -> Self;
+}
+
+macro_rules! words {
+    ($($type:ty: $to:expr, $from:expr;)*) => {
+        $(impl Word for $type {
+            #[inline]
+            fn into_word(self) -> u64 { ($to)(self) }
+            #[inline]
+            fn from_word(word: u64) -> Self { ($from)(word) }
+        })*
+    };
+}
+
+words! {
+    u64: |v: u64| v, |w| w;
+    i64: |v: i64| v as u64, |w| w as i64;
+    u32: u64::from, |w| w as u32;
+    f64: f64::to_bits, f64::from_bits;
+    f32: |v: f32| u64::from(v.to_bits()), |w| f32::from_bits(w as u32);
+    Price: |v: Price| v.units() as u64, |w| Price::from_units(w as i64);
+    Qty: |v: Qty| v.units() as u64, |w| Qty::from_units(w as i64);
+    Money: |v: Money| v.units() as u64, |w| Money::from_units(w as i64);
+    Nanos: |v: Nanos| v.0, Nanos;
+    OrderId: |v: OrderId| v.0, OrderId;
+    Option<Action>: |v: Option<Action>| v.map_or(u64::MAX, |v| v as u64), Action::from_word;
+    Option<Refusal>: |v: Option<Refusal>| v.map_or(0, |v| v as u64), Refusal::from_word;
+    Option<RejectCode>: |v: Option<RejectCode>| v.map_or(0, |v| v as u64), RejectCode::from_word;
+    Option<ControlCode>: |v: Option<ControlCode>| v.map_or(0, |v| v as u64), ControlCode::from_word;
+    Option<AlertCode>: |v: Option<AlertCode>| v.map_or(0, |v| v as u64), AlertCode::from_word;
+    Option<ExitReason>: |v: Option<ExitReason>| v.map_or(0, |v| v as u64), ExitReason::from_word;
+}
+
+/// Payload structs whose fields are words, in order.
+macro_rules! payloads {
+    ($($type:ident { $a:ident $(, $b:ident $(, $c:ident $(, $d:ident)?)?)? })*) => {
+        $(impl Payload for $type {
+            #[inline]
+            fn to_words(&self) -> [u64; 4] {
+                let mut words = [0; 4];
+                let values = [self.$a.into_word() $(, self.$b.into_word() $(, self.$c.into_word() $(, self.$d.into_word())?)?)?];
+                words[..values.len()].copy_from_slice(&values);
+                words
+            }
+            #[inline]
+            fn from_words(words: [u64; 4]) -> Self {
+                let [_first $(, $b $(, $c $(, $d)?)?)?, ..] = words;
+                Self { $a: Word::from_word(_first) $(, $b: Word::from_word($b) $(, $c: Word::from_word($c) $(, $d: Word::from_word($d))?)?)? }
+            }
+        })*
+    };
+}
+
+payloads! {
+    Quote { bid, ask, bid_qty, ask_qty }
+    Trade { price, qty, trade_id }
+    Control { code, balance }
+    OrderAck { order, venue_order }
+    OrderReject { order, code, price }
+    OrderDone { order, filled }
+    Fill { order, execution, price, qty }
+    Fee { order, execution, amount }
+    Signal { log_return, volatility, z_score, adx }
+    SignalContext { rsi, time_sin, volume_delta, bid_plus_ask }
+    Decision { probability, margin, threshold, action }
+    RefusalRecord { reason, found, limit, order }
+    TradeOpened { intent, price, qty, bid_plus_ask }
+    TradeClosed { opened, entry, exit, qty }
+    TradeCosts { gross, fees, reason, slippage }
+    AlertRecord { code, order, found, expected }
+}
+
+/// The fourth word packs time in force, role and attempt (8 bits each) under the intent (32 bits).
+impl Payload for Submit {
+    fn to_words(&self) -> [u64; 4] {
+        let packed =
+            u64::from(self.intent) << 32 | u64::from(self.attempt) << 16 | (self.role as u64) << 8 | self.tif as u64;
+        [self.order.0, self.price.units() as u64, self.qty.units() as u64, packed]
+    }
+
+    /// Unknown numbers read as the safest meaning: an IOC exit.
+    fn from_words([order, price, qty, packed]: [u64; 4]) -> Self {
+        Self {
+            order: OrderId(order),
+            price: Price::from_units(price as i64),
+            qty: Qty::from_units(qty as i64),
+            tif: TimeInForce::from_word(packed & 0xff).unwrap_or(TimeInForce::Ioc),
+            role: OrderRole::from_word(packed >> 8 & 0xff).unwrap_or(OrderRole::Exit),
+            attempt: (packed >> 16) as u8,
+            intent: (packed >> 32) as u32,
+        }
+    }
+}
+
+/// Writes an event's payload as a person reads it.
+pub(super) fn describe(event: &Event, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    match event.kind {
+        EventKind::Quote => write!(f, "{:?}", Quote::of(event)),
+        EventKind::Trade => write!(f, "{:?}", Trade::of(event)),
+        EventKind::Gap | EventKind::Timer => Ok(()),
+        EventKind::Control => write!(f, "{:?}", Control::of(event)),
+        EventKind::OrderAccepted => write!(f, "{:?}", OrderAck::of(event)),
+        EventKind::OrderRejected => write!(f, "{:?}", OrderReject::of(event)),
+        EventKind::OrderCancelled
+        | EventKind::OrderExpired
+        | EventKind::OrderNotFound
+        | EventKind::CancelRejected
+        | EventKind::Cancel
+        | EventKind::Query => write!(f, "{:?}", OrderDone::of(event)),
+        EventKind::Fill => write!(f, "{:?}", Fill::of(event)),
+        EventKind::Fee => write!(f, "{:?}", Fee::of(event)),
+        EventKind::Signal => write!(f, "{:?}", Signal::of(event)),
+        EventKind::SignalContext => write!(f, "{:?}", SignalContext::of(event)),
+        EventKind::Decision => write!(f, "{:?}", Decision::of(event)),
+        EventKind::Refusal => write!(f, "{:?}", RefusalRecord::of(event)),
+        EventKind::Submit => write!(f, "{:?}", Submit::of(event)),
+        EventKind::TradeOpened => write!(f, "{:?}", TradeOpened::of(event)),
+        EventKind::TradeClosed => write!(f, "{:?}", TradeClosed::of(event)),
+        EventKind::TradeCosts => write!(f, "{:?}", TradeCosts::of(event)),
+        EventKind::Alert => write!(f, "{:?}", AlertRecord::of(event)),
+    }
+}

@@ -1,0 +1,3 @@
+//! The `pawl` command.
+
+fn main() {}

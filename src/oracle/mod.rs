@@ -1,0 +1,1 @@
+//! The third stage: the XGBoost model and the gate.

@@ -1,0 +1,100 @@
+//! The second stage: clean events become features and raw signals.
+
+use serde::{Deserialize, Serialize};
+
+use crate::core::{Side, Span};
+
+/// What the features are computed over and when a signal is raised.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct QuantParams {
+    /// Width of the bars that feed the window.
+    pub bar: Span,
+    /// Bars in the window, 2 or more.
+    pub window: usize,
+    /// A signal is raised at this distance from the mean, in standard deviations. Above `rearm_z`.
+    pub entry_z: f64,
+    /// After a signal, the next one needs |z| to have been below this first.
+    pub rearm_z: f64,
+    /// Signals only while the average directional index is below this: no trend.
+    pub adx_max: f64,
+    /// Wilder period of the average directional index.
+    pub adx_period: usize,
+    /// Wilder period of the relative strength index.
+    pub rsi_period: usize,
+    /// Delta degrees of freedom of the volatility's standard deviation.
+    pub volatility_ddof: usize,
+    /// Delta degrees of freedom of the z-score's standard deviation.
+    pub z_ddof: usize,
+    /// A hole of more empty bars than this ends the warm-up state: the window starts anew.
+    pub max_empty_bars: u32,
+}
+
+impl Default for QuantParams {
+    fn default() -> Self {
+        Self {
+            bar: Span::seconds(60),
+            window: 20,
+            entry_z: 2.0,
+            rearm_z: 1.0,
+            adx_max: 25.0,
+            adx_period: 14,
+            rsi_period: 14,
+            volatility_ddof: 1,
+            z_ddof: 0,
+            max_empty_bars: 60,
+        }
+    }
+}
+
+/// The model's input, all defined.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub struct Features {
+    /// ln(P_t / P_{t-1}) over bar closes.
+    pub log_return: f64,
+    /// Standard deviation of the window's log returns.
+    pub volatility: f64,
+    /// Distance of the mid from the window's mean, in its standard deviations.
+    pub z_score: f64,
+    /// Wilder's average directional index, 0 to 100.
+    pub adx: f64,
+    /// Wilder's relative strength index, 0 to 100.
+    pub rsi: f64,
+    /// sin(2π · seconds of the UTC day / 86400).
+    pub time_sin: f64,
+    /// Buy volume minus sell volume over the window, in lots.
+    pub volume_delta: f64,
+}
+
+impl Features {
+    /// How many.
+    pub const COUNT: usize = 7;
+    /// Their names, in the order of [`Features::to_row`]: what a model must have been trained on.
+    pub const NAMES: [&'static str; Self::COUNT] =
+        ["log_return", "volatility", "z_score", "adx", "rsi", "time_sin", "volume_delta"];
+
+    /// The model's row: each feature rounded once to `f32`.
+    #[must_use]
+    pub fn to_row(&self) -> [f32; Self::COUNT] {
+        [self.log_return, self.volatility, self.z_score, self.adx, self.rsi, self.time_sin, self.volume_delta]
+            .map(|feature| feature as f32)
+    }
+}
+
+/// A mean-reversion opportunity, before the gate: `Buy` is LONG_REVERSION.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub struct RawSignal {
+    /// The side to enter.
+    pub side: Side,
+    /// What the model is asked with.
+    pub features: Features,
+}
+
+/// What quant says about one event.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub struct MarketView {
+    /// Current z-score; NaN while undefined.
+    pub z_score: f64,
+    /// A raw signal raised by this very event.
+    pub signal: Option<RawSignal>,
+}

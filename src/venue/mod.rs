@@ -1,0 +1,3 @@
+//! Venues: where orders go. The simulated exchange lives in [`paper`].
+
+pub mod paper;
