@@ -1,1 +1,53 @@
-//! To come.
+//! The command line: one file a subcommand, wiring only.
+
+mod backtest;
+mod demo;
+mod failure;
+mod replay;
+mod run;
+mod signals;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+pub use failure::Failure;
+
+/// A low-latency, deterministic trading engine: ticks in, checked orders out.
+#[derive(Parser)]
+#[command(version, about, max_term_width = 100)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Everything on this machine with no configuration: a synthetic market and the whole engine
+    Demo(demo::DemoArguments),
+    /// Run market data files, or a journal, against the simulated exchange
+    Backtest(backtest::BacktestArguments),
+    /// Feed a journal back to the engine and compare every decision
+    Replay(replay::ReplayArguments),
+    /// Write every raw signal with its features and outcome, to train a model on
+    Signals(signals::SignalsArguments),
+}
+
+/// Parses the arguments and runs the command.
+pub fn main() -> ExitCode {
+    let outcome = match Arguments::parse().command {
+        Command::Demo(arguments) => demo::run(&arguments),
+        Command::Backtest(arguments) => backtest::run(&arguments),
+        Command::Replay(arguments) => replay::run(&arguments),
+        Command::Signals(arguments) => signals::run(&arguments),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        // A reader that closed the pipe (`| head`) has seen enough.
+        Err(failure) if failure.is_closed_pipe() => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("pawl: {failure}");
+            ExitCode::from(failure.exit_status())
+        }
+    }
+}

@@ -1,1 +1,158 @@
-//! To come.
+//! One TOML file, every field with a default; unknown keys are refused with the line and a
+//! suggestion. What a session ran with is written back the same way into its journal.
+
+mod infer;
+
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::core::{InstrumentSpec, Money};
+use crate::engine::EngineParams;
+use crate::feed::FeedParams;
+use crate::oms::OmsParams;
+use crate::oracle::OracleParams;
+use crate::quant::QuantParams;
+use crate::venue::paper::PaperParams;
+
+pub use infer::{default_balance, infer_instrument};
+
+/// The whole configuration.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// Money to start with.
+    pub account: AccountParams,
+    /// First stage.
+    pub feed: FeedParams,
+    /// Second stage.
+    pub quant: QuantParams,
+    /// Third stage.
+    pub oracle: OracleParams,
+    /// Fourth stage.
+    pub oms: OmsParams,
+    /// The simulated exchange.
+    pub paper: PaperParams,
+    /// Instruments; those not named here are inferred from the data.
+    pub instruments: Vec<InstrumentSpec>,
+}
+
+/// The simulated account.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct AccountParams {
+    /// Start balance in the account's currency. Default: 10,000 (1,000,000 JPY).
+    pub balance: Option<Money>,
+}
+
+/// Why a configuration is not usable.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error("cannot read the configuration {}: {source}", path.display())]
+    Read {
+        /// Which file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The text is not a configuration.
+    #[error("{}:{line}: {message}", path.display())]
+    Invalid {
+        /// Which file.
+        path: PathBuf,
+        /// 1-based line.
+        line: usize,
+        /// What was expected and found.
+        message: String,
+    },
+}
+
+impl Config {
+    /// Reads a file.
+    ///
+    /// # Errors
+    /// [`ConfigError`] with the file, the line and, for a misspelt key, the nearest known one.
+    pub fn load(path: &Path) -> Result<Self, ConfigError> {
+        let text = std::fs::read_to_string(path)
+            .map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
+        Self::parse(&text, path)
+    }
+
+    /// Parses TOML text; `path` is for the message.
+    ///
+    /// # Errors
+    /// As [`Config::load`].
+    pub fn parse(text: &str, path: &Path) -> Result<Self, ConfigError> {
+        toml::from_str(text).map_err(|error| {
+            let at = error.span().map_or(0, |span| span.start.min(text.len()));
+            let line = text.as_bytes()[..at].iter().filter(|&&byte| byte == b'\n').count() + 1;
+            let message = with_suggestion(error.message());
+            ConfigError::Invalid { path: path.to_owned(), line, message }
+        })
+    }
+
+    /// The parameters of the engine's stages.
+    pub fn engine(&self) -> EngineParams {
+        EngineParams { feed: self.feed.clone(), quant: self.quant.clone(), oms: self.oms.clone() }
+    }
+}
+
+/// Adds the nearest known name to serde's "unknown field `x`, expected one of `a`, `b`".
+fn with_suggestion(message: &str) -> String {
+    let mut quoted = message.split('`').skip(1).step_by(2);
+    match (message.starts_with("unknown field"), quoted.next()) {
+        (true, Some(unknown)) => match quoted.min_by_key(|known| edit_distance(unknown, known)) {
+            Some(nearest) => format!("unknown key `{unknown}`; did you mean `{nearest}`? ({message})"),
+            None => message.to_owned(),
+        },
+        _ => message.to_owned(),
+    }
+}
+
+/// Levenshtein distance.
+fn edit_distance(left: &str, right: &str) -> usize {
+    let right: Vec<char> = right.chars().collect();
+    let mut row: Vec<usize> = (0..=right.len()).collect();
+    for (i, from) in left.chars().enumerate() {
+        let mut diagonal = row[0];
+        row[0] = i + 1;
+        for (j, to) in right.iter().enumerate() {
+            let replaced = diagonal + usize::from(from != *to);
+            diagonal = row[j + 1];
+            row[j + 1] = replaced.min(diagonal + 1).min(row[j] + 1);
+        }
+    }
+    row[right.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn error(text: &str) -> String {
+        Config::parse(text, Path::new("pawl.toml")).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn a_typo_is_refused_with_its_line_and_the_nearest_key() {
+        let message = error("[quant]\nwindow = 20\nentri_z = 2.0\n");
+        assert!(message.starts_with("pawl.toml:3: unknown key `entri_z`; did you mean `entry_z`?"), "{message}");
+        assert!(error("[qant]\n").contains("did you mean `quant`?"));
+    }
+
+    #[test]
+    fn a_wrong_value_is_refused_with_what_was_expected() {
+        assert!(error("[quant]\nbar = \"5 minutes\"\n").contains("expected a length of time"));
+        assert!(error("[oms]\nmax_order_lots = \"1e5\"\n").contains("expected a plain decimal number"));
+        assert!(error("[quant\n").starts_with("pawl.toml:1:"));
+    }
+
+    #[test]
+    fn what_a_session_ran_with_reads_back_the_same() {
+        let config = Config::default();
+        let text = toml::to_string(&config).unwrap();
+        assert_eq!(Config::parse(&text, Path::new("x")).unwrap(), config);
+        assert_eq!(Config::parse("", Path::new("x")).unwrap(), config);
+    }
+}

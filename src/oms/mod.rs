@@ -1,1 +1,449 @@
-//! To come.
+//! The fourth stage: orders, positions, account and risk, as state machines over events.
+//!
+//! Setup: [`Oms::new`]. Market data: [`Oms::on_market`]. The venue's answers: [`Oms::on_execution`].
+//! Time: [`Oms::on_timer`], due at [`Oms::next_deadline`]. Decisions leave through the [`Outbox`].
+//!
+//! An instrument is in one phase at a time and a phase holds at most one order, so there are never
+//! two orders alive for one intent. Reasons for *not* trading are outputs like orders are. The venue
+//! is right: a fill is booked even when it is not understood, and then a person is alerted.
+
+mod account;
+mod book;
+mod checks;
+mod entry;
+mod exit;
+mod outbox;
+mod params;
+mod position;
+
+use crate::core::payload::{
+    Action, AlertCode, AlertRecord, Control, ControlCode, Decision, ExitReason, Fee, Fill, OrderAck, OrderDone,
+    OrderReject, Quote, Refusal, RefusalRecord, Signal, SignalContext,
+};
+use crate::core::{
+    Event, EventKind, Instrument, InstrumentId, InstrumentTable, Money, Nanos, OrderId, Payload, Qty, Side,
+};
+use crate::quant::{MarketView, RawSignal};
+
+use account::Account;
+use book::{Book, OrderState, Phase};
+use checks::{Broken, GuardianView, RateLimiter};
+pub use outbox::Outbox;
+pub use params::{EntryStyle, OmsParams, OmsParamsError};
+pub use position::Position;
+
+/// Owns orders, positions, account and risk of one session.
+pub struct Oms {
+    params: OmsParams,
+    instruments: InstrumentTable,
+    books: Vec<Book>,
+    account: Account,
+    rate: RateLimiter,
+    guardian: GuardianView,
+    entries_allowed: bool,
+    session: u32,
+    orders_sent: u32,
+    intents: u32,
+    /// The earliest deadline of any book: what the caller schedules a timer for.
+    next_deadline: Nanos,
+}
+
+impl Oms {
+    /// An order manager for these instruments, with no position and the balance still to be told
+    /// by a [`ControlCode::Start`]. `session` makes order ids unique over restarts.
+    ///
+    /// # Errors
+    /// A parameter out of its range.
+    pub fn new(params: &OmsParams, instruments: &InstrumentTable, session: u32) -> Result<Self, OmsParamsError> {
+        params.check()?;
+        Ok(Self {
+            rate: RateLimiter::new(params),
+            params: params.clone(),
+            books: vec![Book::default(); instruments.len()],
+            account: Account::new(instruments.len()),
+            instruments: instruments.clone(),
+            guardian: GuardianView { last_heard: Nanos::NONE, latched: false },
+            entries_allowed: true,
+            session,
+            orders_sent: 0,
+            intents: 0,
+            next_deadline: Nanos::MAX,
+        })
+    }
+
+    /// The instant at which [`Oms::on_timer`] wants to be called; [`Nanos::MAX`] when none.
+    #[inline]
+    pub fn next_deadline(&self) -> Nanos {
+        self.next_deadline
+    }
+
+    /// Cash: start balance plus realised profit minus fees.
+    pub fn balance(&self) -> Money {
+        self.account.balance()
+    }
+
+    /// Balance plus unrealised profit at the touch that would close each position.
+    pub fn equity(&self) -> Money {
+        let mut equity = self.account.balance();
+        for (book, (_, instrument)) in self.books.iter().zip(self.instruments.iter()) {
+            if book.position.side().is_some() {
+                let profit = book.position.unrealised(book.mark()).and_then(|value| instrument.value(value));
+                // An equity that cannot be computed must not look healthy.
+                equity = profit
+                    .and_then(|profit| equity.checked_add(profit))
+                    .unwrap_or(Money::from_units(i64::MIN));
+            }
+        }
+        equity
+    }
+
+    /// The position of an instrument; `None` for an id outside the table.
+    pub fn position(&self, id: InstrumentId) -> Option<&Position> {
+        self.books.get(id.index()).map(|book| &book.position)
+    }
+
+    /// Sum of lots held and in flight over all instruments.
+    pub fn open_lots(&self) -> Qty {
+        Qty::from_units(self.books.iter().fold(0i64, |sum, book| sum.saturating_add(book.exposure())))
+    }
+
+    /// True while an order is alive anywhere.
+    pub fn has_orders(&self) -> bool {
+        self.books.iter().any(|book| book.order().is_some())
+    }
+
+    /// One clean market event, with what quant and the oracle made of it.
+    #[inline]
+    pub fn on_market(
+        &mut self,
+        event: &Event,
+        view: &MarketView,
+        decision: Option<(RawSignal, Decision)>,
+        out: &mut Outbox,
+    ) {
+        let id = event.instrument;
+        let Some(book) = self.books.get_mut(id.index()) else { return };
+        if event.kind == EventKind::Quote && !event.flags.contains(crate::core::Flags::OUT_OF_ORDER) {
+            book.quote = Quote::of(event);
+            book.quoted = event.local_ns;
+            book.clock_skew = event.venue_ns.0.abs_diff(event.local_ns.0);
+            book.z_score = view.z_score;
+            if book.phase != Phase::Idle {
+                self.on_quote_with_trade(id, event.local_ns, out);
+            }
+        }
+        if let Some((signal, decision)) = decision {
+            self.on_signal(id, event.local_ns, signal, decision, out);
+        }
+        if event.local_ns >= self.next_deadline {
+            self.on_timer(event.local_ns, out);
+        }
+    }
+
+    /// Time passed: every deadline that is due is served.
+    pub fn on_timer(&mut self, now: Nanos, out: &mut Outbox) {
+        for index in 0..self.books.len() {
+            if !out.has_room() {
+                // Served at the next input: the deadline stays due.
+                self.next_deadline = now;
+                return;
+            }
+            self.serve_deadline(InstrumentId(index as u16), now, out);
+        }
+        self.refresh_deadline();
+    }
+
+    /// An operator's or the guardian's word.
+    pub fn on_control(&mut self, event: &Event, out: &mut Outbox) {
+        let control = Control::of(event);
+        match control.code {
+            Some(ControlCode::Start) => self.account.start(control.balance),
+            Some(ControlCode::StopEntries) | None => self.entries_allowed = false,
+            Some(ControlCode::AllowEntries) => self.entries_allowed = true,
+            Some(ControlCode::Flatten) => {
+                self.entries_allowed = false;
+                for index in 0..self.books.len() {
+                    self.flatten(InstrumentId(index as u16), event.local_ns, out);
+                }
+                self.refresh_deadline();
+            }
+            Some(ControlCode::GuardianAlive) => self.guardian.last_heard = event.local_ns,
+            Some(ControlCode::GuardianLatched) => self.guardian.latched = true,
+        }
+    }
+
+    /// One answer of the venue.
+    pub fn on_execution(&mut self, event: &Event, out: &mut Outbox) {
+        let (id, now) = (event.instrument, event.local_ns);
+        if self.books.get(id.index()).is_none() {
+            return out.push(EventKind::Alert, id, &alert(AlertCode::UnknownExecution, OrderId(event.payload[0]), 0, 0));
+        }
+        match event.kind {
+            EventKind::OrderAccepted => self.on_accepted(id, OrderAck::of(event), now),
+            EventKind::OrderRejected => self.on_rejected(id, OrderReject::of(event), now, out),
+            EventKind::OrderCancelled | EventKind::OrderExpired => {
+                self.on_done(id, OrderDone::of(event), now, out);
+            }
+            EventKind::OrderNotFound => self.on_not_found(id, OrderDone::of(event), now, out),
+            // The order is done; its own report is on its way, and is asked for if it gets lost.
+            EventKind::CancelRejected => {}
+            EventKind::Fill => self.on_fill(id, Fill::of(event), now, out),
+            EventKind::Fee => self.on_fee(id, Fee::of(event), now, out),
+            _ => unreachable!("the engine routes only execution kinds here"),
+        }
+        self.refresh_deadline();
+    }
+
+    fn on_quote_with_trade(&mut self, id: InstrumentId, now: Nanos, out: &mut Outbox) {
+        let index = id.index();
+        match self.books[index].phase {
+            Phase::Settling(reason) => self.close_trade(id, reason, out),
+            Phase::Holding { not_before } if now >= not_before => self.try_exit(id, now, out),
+            Phase::Entering(order) if self.books[index].position.side().is_some() => {
+                if order.state == OrderState::Working && self.exit_reason(id, now).is_some() {
+                    self.send_cancel(id, now, out);
+                }
+            }
+            Phase::Idle | Phase::Holding { .. } | Phase::Entering(_) | Phase::Exiting(..) => {}
+        }
+    }
+
+    fn on_signal(&mut self, id: InstrumentId, now: Nanos, signal: RawSignal, decision: Decision, out: &mut Outbox) {
+        let features = signal.features;
+        let bid_plus_ask = self.books[id.index()].bid_plus_ask();
+        let first = Signal {
+            log_return: features.log_return,
+            volatility: features.volatility,
+            z_score: features.z_score,
+            adx: features.adx,
+        };
+        let second = SignalContext {
+            rsi: features.rsi,
+            time_sin: features.time_sin,
+            volume_delta: features.volume_delta,
+            bid_plus_ask,
+        };
+        out.push_sided(EventKind::Signal, id, signal.side, &first);
+        out.push_sided(EventKind::SignalContext, id, signal.side, &second);
+        out.push_sided(EventKind::Decision, id, signal.side, &decision);
+        let side = match decision.action {
+            Some(Action::ExecuteBuy) => Side::Buy,
+            Some(Action::ExecuteSell) => Side::Sell,
+            Some(Action::NoAction) | None => {
+                let defined = features.to_row().iter().all(|feature| feature.is_finite());
+                let reason = if defined { Refusal::Gated } else { Refusal::UndefinedFeature };
+                return refuse(id, Broken { reason, found: 0, limit: 0 }, OrderId::default(), out);
+            }
+        };
+        if let Err(broken) = self.try_enter(id, side, now, out) {
+            refuse(id, broken, OrderId::default(), out);
+        }
+        self.refresh_deadline();
+    }
+
+    fn on_accepted(&mut self, id: InstrumentId, ack: OrderAck, now: Nanos) {
+        let max_life = self.params.limit_time_to_live;
+        let timeout = self.params.acknowledge_timeout;
+        let Some(order) = self.books[id.index()].order_mut().filter(|order| order.id == ack.order) else { return };
+        match order.state {
+            OrderState::Sent => {
+                order.state = OrderState::Working;
+                // An IOC that neither fills nor lapses in time is as unknown as one never answered.
+                let life = if order.time_in_force == crate::core::payload::TimeInForce::Limit { max_life } else { timeout };
+                order.deadline = now.plus(life);
+            }
+            // Found after all: take it back, whatever it was for.
+            OrderState::Unknown => {
+                order.state = OrderState::Working;
+                order.deadline = now;
+            }
+            OrderState::Working | OrderState::Cancelling => {}
+        }
+    }
+
+    fn on_done(&mut self, id: InstrumentId, done: OrderDone, now: Nanos, out: &mut Outbox) {
+        let book = &mut self.books[id.index()];
+        let Some(order) = book.order_mut().filter(|order| order.id == done.order) else { return };
+        if done.filled > order.filled {
+            // Fills are still on their way (or were lost): not done until they are booked.
+            order.state = OrderState::Unknown;
+            order.deadline = now.plus(self.params.acknowledge_timeout);
+            return;
+        }
+        self.order_finished(id, now, out);
+    }
+
+    fn on_not_found(&mut self, id: InstrumentId, done: OrderDone, now: Nanos, out: &mut Outbox) {
+        let Some(order) = self.books[id.index()].order().filter(|order| order.id == done.order) else { return };
+        out.push(EventKind::Alert, id, &alert(AlertCode::OrderLost, order.id, 0, order.quantity.units()));
+        self.order_finished(id, now, out);
+    }
+
+    /// Books a fill. Its order may be the live one, an older one (late), or unknown.
+    fn on_fill(&mut self, id: InstrumentId, fill: Fill, now: Nanos, out: &mut Outbox) {
+        let book = &mut self.books[id.index()];
+        if fill.execution <= book.last_execution {
+            return;
+        }
+        if !fill.qty.is_positive() || !fill.price.is_positive() {
+            return out.push(EventKind::Alert, id, &alert(AlertCode::UnknownExecution, fill.order, fill.qty.units(), 1));
+        }
+        let known = book.order().filter(|order| order.id == fill.order).copied();
+        let Some(side) = book.side_of(fill.order) else {
+            return out.push(EventKind::Alert, id, &alert(AlertCode::UnknownExecution, fill.order, fill.qty.units(), 0));
+        };
+        let book = &mut self.books[id.index()];
+        book.last_execution = fill.execution;
+        let held_before = book.position.signed_units();
+        if book.position.apply(side, fill.price, fill.qty).is_none() {
+            self.entries_allowed = false;
+            return out.push(EventKind::Alert, id, &alert(AlertCode::AccountOverflow, fill.order, fill.qty.units(), 0));
+        }
+        if let Some(order) = book.order_mut().filter(|order| order.id == fill.order) {
+            if fill.qty > order.remaining() {
+                let (found, expected) = (fill.qty.units(), order.remaining().units());
+                order.filled = order.filled.checked_add(fill.qty).unwrap_or(Qty::MAX);
+                out.push(EventKind::Alert, id, &alert(AlertCode::Overfill, fill.order, found, expected));
+            } else {
+                order.filled = order.filled.checked_add(fill.qty).unwrap_or(Qty::MAX);
+            }
+        } else {
+            out.push(EventKind::Alert, id, &alert(AlertCode::UnknownExecution, fill.order, fill.qty.units(), 0));
+        }
+        self.account_for_fill(id, side, &fill, known.as_ref(), held_before, now, out);
+        if self.books[id.index()].order().is_some_and(|order| order.remaining().is_zero()) {
+            self.order_finished(id, now, out);
+        } else {
+            self.adopt_position(id, now);
+        }
+    }
+
+    fn on_fee(&mut self, id: InstrumentId, fee: Fee, _now: Nanos, out: &mut Outbox) {
+        let book = &mut self.books[id.index()];
+        if fee.execution <= book.last_fee {
+            return;
+        }
+        book.last_fee = fee.execution;
+        if let Some(trade) = &mut book.trade {
+            trade.fees = trade.fees.checked_add(fee.amount).unwrap_or(trade.fees);
+        }
+        if self.account.charge(fee.amount).is_none() {
+            self.entries_allowed = false;
+            out.push(EventKind::Alert, id, &alert(AlertCode::AccountOverflow, fee.order, fee.amount.units(), 0));
+        }
+        let book = &self.books[id.index()];
+        if let Phase::Settling(reason) = book.phase
+            && fee.execution >= book.last_execution
+        {
+            self.close_trade(id, reason, out);
+        }
+    }
+
+    /// The live order will not trade any more: the phase moves on.
+    fn order_finished(&mut self, id: InstrumentId, now: Nanos, out: &mut Outbox) {
+        let book = &mut self.books[id.index()];
+        let flat = book.position.side().is_none();
+        match book.phase {
+            Phase::Entering(order) => {
+                if flat {
+                    book.phase = Phase::Idle;
+                    let broken = checks::broken(Refusal::Unfilled, order.filled.units(), order.quantity.units());
+                    refuse(id, broken, order.id, out);
+                } else {
+                    book.phase = Phase::Holding { not_before: now };
+                }
+            }
+            Phase::Exiting(_, reason) if flat => book.phase = Phase::Settling(reason),
+            Phase::Exiting(order, reason) => self.retry_exit(id, order, reason, now, out),
+            Phase::Idle | Phase::Holding { .. } | Phase::Settling(_) => {}
+        }
+    }
+
+    /// A position without a phase that knows of it (a late fill) is held from here on.
+    fn adopt_position(&mut self, id: InstrumentId, now: Nanos) {
+        let book = &mut self.books[id.index()];
+        let open = book.position.side().is_some();
+        match book.phase {
+            Phase::Idle | Phase::Settling(_) if open => book.phase = Phase::Holding { not_before: now },
+            Phase::Holding { .. } if !open => book.phase = Phase::Settling(ExitReason::Operator),
+            _ => {}
+        }
+    }
+
+    fn serve_deadline(&mut self, id: InstrumentId, now: Nanos, out: &mut Outbox) {
+        let book = &self.books[id.index()];
+        match book.phase {
+            Phase::Settling(reason) => self.close_trade(id, reason, out),
+            Phase::Holding { .. } if self.deadline_of(id) <= now => self.try_exit(id, now, out),
+            Phase::Entering(order) | Phase::Exiting(order, _) if order.deadline <= now => {
+                self.order_overdue(id, order, now, out);
+            }
+            _ => {}
+        }
+    }
+
+    /// A LIMIT's time to live ended, or the venue owes an answer.
+    fn order_overdue(&mut self, id: InstrumentId, order: book::WorkingOrder, now: Nanos, out: &mut Outbox) {
+        if order.state == OrderState::Working && order.time_in_force == crate::core::payload::TimeInForce::Limit {
+            return self.send_cancel(id, now, out);
+        }
+        if order.state != OrderState::Unknown {
+            out.push(EventKind::Alert, id, &alert(AlertCode::AckTimeout, order.id, now.0 as i64, order.deadline.0 as i64));
+        }
+        let timeout = self.params.acknowledge_timeout;
+        if let Some(order) = self.books[id.index()].order_mut() {
+            order.state = OrderState::Unknown;
+            order.deadline = now.plus(timeout);
+        }
+        out.push(EventKind::Query, id, &OrderDone { order: order.id, filled: Qty::ZERO });
+    }
+
+    fn send_cancel(&mut self, id: InstrumentId, now: Nanos, out: &mut Outbox) {
+        let timeout = self.params.acknowledge_timeout;
+        let Some(order) = self.books[id.index()].order_mut() else { return };
+        order.state = OrderState::Cancelling;
+        order.deadline = now.plus(timeout);
+        let cancel = OrderDone { order: order.id, filled: Qty::ZERO };
+        out.push(EventKind::Cancel, id, &cancel);
+        self.refresh_deadline();
+    }
+
+    fn deadline_of(&self, id: InstrumentId) -> Nanos {
+        let book = &self.books[id.index()];
+        match book.phase {
+            Phase::Entering(order) | Phase::Exiting(order, _) => order.deadline,
+            Phase::Idle | Phase::Settling(_) => Nanos::MAX,
+            Phase::Holding { not_before } => {
+                let expiry = match book.trade {
+                    Some(trade) if self.params.max_hold.0 > 0 => trade.opened.plus(self.params.max_hold),
+                    _ => Nanos::MAX,
+                };
+                if expiry < not_before { not_before } else { expiry }
+            }
+        }
+    }
+
+    fn refresh_deadline(&mut self) {
+        let ids = 0..self.books.len() as u16;
+        self.next_deadline = ids.map(|id| self.deadline_of(InstrumentId(id))).min().unwrap_or(Nanos::MAX);
+    }
+
+    fn next_order_id(&mut self) -> OrderId {
+        self.orders_sent = self.orders_sent.checked_add(1).expect("four billion orders in one session");
+        OrderId::new(self.session, self.orders_sent)
+    }
+
+    fn instrument(&self, id: InstrumentId) -> &Instrument {
+        self.instruments.get(id).expect("books and instruments have the same length")
+    }
+}
+
+/// Records a reason for not trading.
+fn refuse(id: InstrumentId, broken: Broken, order: OrderId, out: &mut Outbox) {
+    let record = RefusalRecord { reason: Some(broken.reason), found: broken.found, limit: broken.limit, order };
+    out.push(EventKind::Refusal, id, &record);
+}
+
+fn alert(code: AlertCode, order: OrderId, found: i64, expected: i64) -> AlertRecord {
+    AlertRecord { code: Some(code), order, found, expected }
+}

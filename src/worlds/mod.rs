@@ -1,1 +1,6 @@
-//! To come.
+//! Who feeds the engine: [`session`] is the simulated world that backtest and demo share,
+//! [`replay`] feeds a journal back and compares.
+
+pub mod labels;
+pub mod replay;
+pub mod session;

@@ -1,0 +1,198 @@
+//! `pawl backtest`: market data files, or a journal, against the simulated exchange.
+
+use std::collections::BTreeSet;
+use std::io::IsTerminal;
+use std::path::PathBuf;
+use std::time::Instant;
+
+use clap::Args;
+
+use crate::config::{Config, default_balance, infer_instrument};
+use crate::core::{Event, EventKind, InstrumentSpec, InstrumentTable};
+use crate::data::{self, Format, OnBadLine, Options, Source};
+use crate::engine::Engine;
+use crate::journal::{SessionReader, StreamName};
+use crate::report::{Collector, Progress};
+use crate::venue::paper::PaperVenue;
+use crate::worlds::session::Session;
+
+use super::Failure;
+use super::run::{Gate, SHIPPED_MODEL, create_journal, print_outcome, write_trades};
+
+/// Arguments of `pawl backtest`.
+#[derive(Args)]
+#[command(after_help = "Example:\n  pawl backtest EURUSD_2014.csv.gz --trades trades.csv\n  pawl backtest quotes.csv.gz trades.csv.gz --config pawl.toml --json")]
+pub struct BacktestArguments {
+    /// Market data files (several are merged by time), or one journal folder
+    #[arg(required = true)]
+    files: Vec<PathBuf>,
+    /// Configuration; without it every default, and instruments guessed from the data
+    #[arg(long)]
+    config: Option<PathBuf>,
+    /// Format of the files; without it recognised from their content
+    #[arg(long)]
+    format: Option<Format>,
+    /// Symbol, where neither content nor file name tells
+    #[arg(long)]
+    symbol: Option<String>,
+    /// What a line that cannot be read does
+    #[arg(long, value_enum, default_value = "stop")]
+    on_bad_line: OnBadLine,
+    /// XGBoost model; without it the shipped one
+    #[arg(long, conflicts_with = "no_gate")]
+    model: Option<PathBuf>,
+    /// Let every signal pass: judge the rule without the model
+    #[arg(long)]
+    no_gate: bool,
+    /// Gate threshold, a probability (default from the configuration, 0.85)
+    #[arg(long)]
+    threshold: Option<f32>,
+    /// Write a journal of the run into this new folder
+    #[arg(long)]
+    journal: Option<PathBuf>,
+    /// Write the closed trades to this CSV file
+    #[arg(long)]
+    trades: Option<PathBuf>,
+    /// Print JSON instead of text
+    #[arg(long)]
+    json: bool,
+}
+
+/// Where the market events come from.
+enum Market {
+    Files(Box<Source>),
+    Journal(crate::journal::StreamReader),
+}
+
+impl Market {
+    fn next_event(&mut self) -> Option<Result<Event, Failure>> {
+        match self {
+            Self::Files(source) => source.next_event().map(|event| event.map_err(Failure::from)),
+            Self::Journal(stream) => loop {
+                match stream.next_event()? {
+                    // Of a journal, only the market is replayed here: the exchange answers anew.
+                    Ok(event) if matches!(event.kind, EventKind::Quote | EventKind::Trade | EventKind::Gap) => {
+                        return Some(Ok(event));
+                    }
+                    Ok(_) => {}
+                    Err(error) => return Some(Err(error.into())),
+                }
+            },
+        }
+    }
+
+    fn progress(&self) -> (u64, u64) {
+        match self {
+            Self::Files(source) => source.progress(),
+            Self::Journal(stream) => stream.progress(),
+        }
+    }
+
+    fn bad_lines(&self) -> u64 {
+        match self {
+            Self::Files(source) => source.bad_lines(),
+            Self::Journal(_) => 0,
+        }
+    }
+}
+
+/// Opens the market and decides the instruments: configured ones first, the rest guessed.
+fn open_market(arguments: &BacktestArguments, config: &Config) -> Result<(Market, InstrumentTable), Failure> {
+    if let [folder] = arguments.files.as_slice()
+        && folder.is_dir()
+    {
+        let session = SessionReader::open(folder)?;
+        let instruments = InstrumentTable::new(session.info().instruments.iter().cloned())?;
+        return Ok((Market::Journal(session.stream(StreamName::Input)?), instruments));
+    }
+    let options =
+        Options { format: arguments.format, on_bad_line: arguments.on_bad_line, symbol: arguments.symbol.clone() };
+    let (source, instruments) = open_files(&arguments.files, &options, config)?;
+    Ok((Market::Files(Box::new(source)), instruments))
+}
+
+/// Opens market data files with their instruments.
+pub(super) fn open_files(
+    files: &[PathBuf],
+    options: &Options,
+    config: &Config,
+) -> Result<(Source, InstrumentTable), Failure> {
+    let survey = data::survey(files, options)?;
+    let specs: Vec<InstrumentSpec> = survey
+        .iter()
+        .map(|found| {
+            let configured = config.instruments.iter().find(|spec| spec.symbol == found.symbol);
+            configured.cloned().unwrap_or_else(|| infer_instrument(found))
+        })
+        .collect();
+    let symbols: Vec<String> = specs.iter().map(|spec| spec.symbol.clone()).collect();
+    let instruments = InstrumentTable::new(specs)?;
+    Ok((Source::open(files, options, &symbols)?, instruments))
+}
+
+/// Currencies of all instruments: one account can only hold one.
+fn account_currency(instruments: &InstrumentTable) -> String {
+    let currencies: BTreeSet<&str> = instruments.iter().map(|(_, i)| i.spec().currency.as_str()).collect();
+    match currencies.iter().next() {
+        Some(only) if currencies.len() == 1 => (*only).to_owned(),
+        _ => "mixed".to_owned(),
+    }
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// One [`Failure`].
+pub fn run(arguments: &BacktestArguments) -> Result<(), Failure> {
+    let mut config = match &arguments.config {
+        Some(path) => Config::load(path)?,
+        None => Config::default(),
+    };
+    if let Some(threshold) = arguments.threshold {
+        config.oracle.threshold = threshold;
+    }
+    let gate = match (&arguments.model, arguments.no_gate) {
+        (Some(path), _) => Gate::read(path)?,
+        (None, true) => Gate::Open,
+        (None, false) => Gate::shipped(SHIPPED_MODEL, "models/model.json"),
+    };
+    let (mut market, instruments) = open_market(arguments, &config)?;
+    let currency = account_currency(&instruments);
+    if currency == "mixed" && !arguments.json {
+        eprintln!("pawl: note: instruments of several currencies; profits are added up without conversion");
+    }
+    let balance = config.account.balance.unwrap_or_else(|| default_balance(&currency));
+    let engine = Engine::new(&config.engine(), gate.oracle(&config)?, &instruments, 1)?;
+    let venue = PaperVenue::new(&config.paper, &instruments)?;
+    let journal = match &arguments.journal {
+        Some(directory) => Some(create_journal(directory, &config, &gate, &instruments)?),
+        None => None,
+    };
+    let collector = Collector::new(&instruments, balance, &currency);
+    let mut session = Session::new(engine, venue, collector, journal);
+    let mut progress = Progress::new("backtest", std::io::stderr().is_terminal());
+    let began = Instant::now();
+    let mut events = 0u64;
+    while let Some(event) = market.next_event() {
+        let event = event?;
+        if events == 0 {
+            session.start(balance, event.local_ns)?;
+        }
+        session.on_market(&event)?;
+        events += 1;
+        if events.is_multiple_of(65_536) {
+            let (done, total) = market.progress();
+            progress.update(done, total, events);
+        }
+    }
+    progress.finish();
+    if events == 0 {
+        return Err(Failure::Usage("expected market data, found no quote and no trade in the files".into()));
+    }
+    let seconds = began.elapsed().as_secs_f64();
+    let outcome = session.finish(&instruments)?;
+    if let Some(path) = &arguments.trades {
+        write_trades(path, &outcome, &instruments)?;
+    }
+    print_outcome(&outcome, &instruments, market.bad_lines(), arguments.json, events as f64 / seconds)
+}

@@ -1,0 +1,133 @@
+//! `pawl demo`: a seeded synthetic market and the whole engine, with nothing to configure.
+
+use std::io::{IsTerminal, Write};
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use clap::Args;
+
+use crate::config::Config;
+use crate::core::{InstrumentTable, Money, Nanos, Span};
+use crate::engine::Engine;
+use crate::report::Collector;
+use crate::venue::paper::PaperVenue;
+use crate::venue::paper::synthetic::{self, SyntheticMarket};
+use crate::worlds::session::Session;
+
+use super::Failure;
+use super::run::{DEMO_MODEL, Gate, create_journal, print_outcome};
+
+/// Monday 2024-01-01 00:00 UTC, where every demo begins.
+const START: Nanos = Nanos(1_704_067_200_000_000_000);
+
+/// Arguments of `pawl demo`.
+#[derive(Args)]
+#[command(after_help = "Example:\n  pawl demo --seconds 5 --seed 7 --instruments 2")]
+pub struct DemoArguments {
+    /// How long to show it, in seconds; the pace changes, the result does not
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u64).range(0..=3600))]
+    seconds: u64,
+    /// Seed of the synthetic market and of the simulated exchange
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Instruments in the synthetic market
+    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..=64))]
+    instruments: u16,
+    /// Hours of market time
+    #[arg(long, default_value_t = 72, value_parser = clap::value_parser!(u64).range(1..=8760))]
+    hours: u64,
+    /// Write a journal of the run into this new folder
+    #[arg(long)]
+    journal: Option<PathBuf>,
+    /// Print JSON instead of text
+    #[arg(long)]
+    json: bool,
+}
+
+/// The synthetic market and its instruments.
+pub(super) fn synthetic_market(
+    seed: u64,
+    instruments: usize,
+    hours: u64,
+) -> Result<(InstrumentTable, SyntheticMarket), Failure> {
+    let table = InstrumentTable::new(synthetic::specs(instruments))?;
+    Ok((table, SyntheticMarket::new(seed, instruments, START, Span::seconds(hours * 3600))))
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// One [`Failure`].
+pub fn run(arguments: &DemoArguments) -> Result<(), Failure> {
+    let mut config = Config::default();
+    config.paper.seed = arguments.seed;
+    let gate = Gate::shipped(DEMO_MODEL, "models/demo.json");
+    let (instruments, market) = synthetic_market(arguments.seed, usize::from(arguments.instruments), arguments.hours)?;
+    let balance = Money::whole(10_000);
+    let engine = Engine::new(&config.engine(), gate.oracle(&config)?, &instruments, 1)?;
+    let venue = PaperVenue::new(&config.paper, &instruments)?;
+    let journal = match &arguments.journal {
+        Some(directory) => Some(create_journal(directory, &config, &gate, &instruments)?),
+        None => None,
+    };
+    let collector = Collector::new(&instruments, balance, "USD");
+    let mut session = Session::new(engine, venue, collector, journal);
+    if !arguments.json {
+        println!(
+            "pawl demo: {} synthetic instruments, {} hours of market time, seed {}. Synthetic prices: not evidence of profit.\n",
+            arguments.instruments, arguments.hours, arguments.seed
+        );
+    }
+    session.start(balance, START)?;
+    let show = std::io::stderr().is_terminal();
+    let pace = Pace::new(arguments.seconds, arguments.hours);
+    let (mut events, mut working) = (0u64, Duration::ZERO);
+    let mut batch_began = Instant::now();
+    for event in market {
+        session.on_market(&event)?;
+        events += 1;
+        if events.is_multiple_of(16_384) {
+            working += batch_began.elapsed();
+            pace.wait_until(event.local_ns);
+            if show {
+                let profit = session.equity().to_f64() - balance.to_f64();
+                eprint!(
+                    "\r  {}  {events:>9} events  {:>5} trades  equity {:>12.2} USD ({profit:+.2})\x1b[K",
+                    &event.local_ns.to_string()[..19],
+                    session.trades().len(),
+                    session.equity().to_f64(),
+                );
+                // A terminal that cannot be flushed only misses one line.
+                let _ = std::io::stderr().flush();
+            }
+            batch_began = Instant::now();
+        }
+    }
+    working += batch_began.elapsed();
+    if show {
+        eprint!("\r\x1b[K");
+    }
+    let outcome = session.finish(&instruments)?;
+    print_outcome(&outcome, &instruments, 0, arguments.json, events as f64 / working.as_secs_f64())
+}
+
+/// Spreads the market's hours over the seconds to show.
+struct Pace {
+    began: Instant,
+    show: Duration,
+    span: Duration,
+}
+
+impl Pace {
+    fn new(seconds: u64, hours: u64) -> Self {
+        Self { began: Instant::now(), show: Duration::from_secs(seconds), span: Duration::from_secs(hours * 3600) }
+    }
+
+    fn wait_until(&self, now: Nanos) {
+        let done = Duration::from_nanos(now.since(START).0).as_secs_f64() / self.span.as_secs_f64();
+        let due = self.show.mul_f64(done.min(1.0));
+        if let Some(ahead) = due.checked_sub(self.began.elapsed()) {
+            std::thread::sleep(ahead);
+        }
+    }
+}

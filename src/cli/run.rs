@@ -1,0 +1,147 @@
+//! What backtest, demo and replay share: the model, the journal, and printing an outcome.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+
+use crate::config::Config;
+use crate::core::crc::crc32c_portable;
+use crate::core::{InstrumentSpec, InstrumentTable};
+use crate::feed::FeedCounters;
+use crate::journal::{SessionInfo, SessionWriter, WriterOptions};
+use crate::oracle::{Model, Oracle};
+use crate::quant::Features;
+use crate::report::{LatencyRow, Style, Summary, latency_text, print_text, write_trades_csv};
+use crate::worlds::session::Outcome;
+
+use super::Failure;
+
+/// The model shipped with pawl: trained on real FX minute bars, see `models/README.md`.
+pub(super) const SHIPPED_MODEL: &[u8] = include_bytes!("../../models/model.json");
+/// The model of the demo: trained on the synthetic market, see `models/README.md`.
+pub(super) const DEMO_MODEL: &[u8] = include_bytes!("../../models/demo.json");
+/// Name of the model's copy in a session's folder.
+pub(super) const MODEL_FILE: &str = "model.json";
+
+/// Which model gates the signals.
+pub(super) enum Gate {
+    /// A model's bytes, and where they come from for messages.
+    Model { bytes: Vec<u8>, name: PathBuf },
+    /// No model: every signal passes.
+    Open,
+}
+
+impl Gate {
+    /// The model in a file.
+    pub(super) fn read(path: &Path) -> Result<Self, Failure> {
+        let bytes = read_file(path)?;
+        Ok(Self::Model { bytes, name: path.to_owned() })
+    }
+
+    /// A model that is part of the program.
+    pub(super) fn shipped(bytes: &[u8], name: &str) -> Self {
+        Self::Model { bytes: bytes.to_vec(), name: PathBuf::from(name) }
+    }
+
+    /// The oracle that answers with it.
+    pub(super) fn oracle(&self, config: &Config) -> Result<Oracle, Failure> {
+        match self {
+            Self::Open => Ok(Oracle::open()),
+            Self::Model { bytes, name } => {
+                let model = Model::from_bytes(bytes, &Features::NAMES)
+                    .map_err(|source| Failure::Model { path: name.clone(), source })?;
+                Ok(Oracle::gated(model, &config.oracle)?)
+            }
+        }
+    }
+}
+
+/// Reads a file whole, with its name in the error.
+pub(super) fn read_file(path: &Path) -> Result<Vec<u8>, Failure> {
+    std::fs::read(path).map_err(|source| Failure::File { verb: "read", path: path.to_owned(), source })
+}
+
+/// Creates a session's journal, with the configuration and a copy of the model in it.
+pub(super) fn create_journal(
+    directory: &Path,
+    config: &Config,
+    gate: &Gate,
+    instruments: &InstrumentTable,
+) -> Result<SessionWriter, Failure> {
+    let text = toml::to_string(config).map_err(|error| Failure::Usage(error.to_string()))?;
+    let model: &[u8] = match gate {
+        Gate::Model { bytes, .. } => bytes,
+        Gate::Open => &[],
+    };
+    let info = SessionInfo {
+        version: 1,
+        pawl: env!("CARGO_PKG_VERSION").to_owned(),
+        created: String::new(),
+        config_crc: format!("{:08x}", crc32c_portable(text.as_bytes())),
+        config: text,
+        model_crc: format!("{:08x}", crc32c_portable(model)),
+        instruments: instruments.iter().map(|(_, instrument)| instrument.spec().clone()).collect(),
+    };
+    let writer = SessionWriter::create(directory, &info, &WriterOptions::default())?;
+    let path = directory.join(MODEL_FILE);
+    if let Gate::Model { bytes, .. } = gate {
+        std::fs::write(&path, bytes).map_err(|source| Failure::File { verb: "write", path, source })?;
+    }
+    Ok(writer)
+}
+
+/// Everything a run says, as a program reads it. Latency is measured, so it is left out where the
+/// same inputs must give the same bytes.
+#[derive(Serialize)]
+struct Report<'a> {
+    summary: &'a Summary,
+    feed: &'a FeedCounters,
+    bad_lines: u64,
+    instruments: Vec<&'a InstrumentSpec>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    latency: Option<&'a [LatencyRow]>,
+}
+
+/// Prints an outcome to standard output: JSON, or text for a person.
+pub(super) fn print_outcome(
+    outcome: &Outcome,
+    instruments: &InstrumentTable,
+    bad_lines: u64,
+    json: bool,
+    ticks_per_second: f64,
+) -> Result<(), Failure> {
+    let mut out = std::io::stdout().lock();
+    let written = if json {
+        let report = Report {
+            summary: &outcome.summary,
+            feed: &outcome.feed,
+            bad_lines,
+            instruments: instruments.iter().map(|(_, instrument)| instrument.spec()).collect(),
+            latency: None,
+        };
+        let text = serde_json::to_string_pretty(&report).map_err(|error| Failure::Usage(error.to_string()))?;
+        writeln!(out, "{text}")
+    } else {
+        let style = Style::for_stdout();
+        let feed = &outcome.feed;
+        write!(out, "{}", print_text(&outcome.summary, &style)).and_then(|()| {
+            writeln!(
+                out,
+                "\nFeed\n  quotes {}  trades {}  crossed {}  locked {}  not positive {}\n  duplicate {}  out of order {}  debounced {}  gaps {}  bad lines {bad_lines}",
+                feed.quotes, feed.trades, feed.crossed, feed.locked, feed.not_positive, feed.duplicate,
+                feed.out_of_order, feed.debounced, feed.gaps
+            )?;
+            writeln!(out, "\n{}", latency_text(&outcome.latency))?;
+            writeln!(out, "{} inputs, {:.2} million a second", outcome.inputs, ticks_per_second / 1e6)
+        })
+    };
+    written.map_err(Failure::Output)
+}
+
+/// Writes the closed trades as CSV.
+pub(super) fn write_trades(path: &Path, outcome: &Outcome, instruments: &InstrumentTable) -> Result<(), Failure> {
+    let error = |source| Failure::File { verb: "write", path: path.to_owned(), source };
+    let mut file = std::io::BufWriter::new(std::fs::File::create(path).map_err(error)?);
+    write_trades_csv(&outcome.trades, instruments, &mut file).and_then(|()| file.flush()).map_err(error)
+}

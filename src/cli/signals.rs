@@ -1,0 +1,80 @@
+//! `pawl signals`: every raw signal with its features and outcome, as a table to train on.
+
+use std::io::{IsTerminal, Write};
+use std::path::PathBuf;
+
+use clap::Args;
+
+use crate::config::Config;
+use crate::data::{OnBadLine, Options};
+use crate::engine::EngineError;
+use crate::report::Progress;
+use crate::worlds::labels::Labeller;
+
+use super::Failure;
+use super::backtest::open_files;
+
+/// Arguments of `pawl signals`.
+#[derive(Args)]
+#[command(after_help = "Example:\n  pawl signals GBPUSD_M1quote_2012.csv.gz --out signals.csv")]
+pub struct SignalsArguments {
+    /// Market data files; with `--synthetic-hours`, none
+    files: Vec<PathBuf>,
+    /// Use this many hours of the demo's synthetic market instead of files
+    #[arg(long, conflicts_with = "files")]
+    synthetic_hours: Option<u64>,
+    /// Seed of the synthetic market
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Configuration; without it every default
+    #[arg(long)]
+    config: Option<PathBuf>,
+    /// The CSV file to write
+    #[arg(long)]
+    out: PathBuf,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// One [`Failure`].
+pub fn run(arguments: &SignalsArguments) -> Result<(), Failure> {
+    let config = match &arguments.config {
+        Some(path) => Config::load(path)?,
+        None => Config::default(),
+    };
+    let error = |source| Failure::File { verb: "write", path: arguments.out.clone(), source };
+    let mut out = std::io::BufWriter::new(std::fs::File::create(&arguments.out).map_err(error)?);
+    let rows = if let Some(hours) = arguments.synthetic_hours {
+        let (instruments, market) = super::demo::synthetic_market(arguments.seed, 1, hours)?;
+        let mut labeller = Labeller::new(&config.engine(), &instruments).map_err(EngineError::from)?;
+        Labeller::write_header(&mut out).map_err(error)?;
+        for event in market {
+            labeller.on_event(&event, &mut out).map_err(error)?;
+        }
+        labeller.rows()
+    } else {
+        if arguments.files.is_empty() {
+            return Err(Failure::Usage("expected market data files, found none; name some or pass --synthetic-hours".into()));
+        }
+        let options = Options { format: None, on_bad_line: OnBadLine::Stop, symbol: None };
+        let (mut source, instruments) = open_files(&arguments.files, &options, &config)?;
+        let mut labeller = Labeller::new(&config.engine(), &instruments).map_err(EngineError::from)?;
+        Labeller::write_header(&mut out).map_err(error)?;
+        let mut progress = Progress::new("signals", std::io::stderr().is_terminal());
+        let mut events = 0u64;
+        while let Some(event) = source.next_event() {
+            labeller.on_event(&event?, &mut out).map_err(error)?;
+            events += 1;
+            if events.is_multiple_of(65_536) {
+                let (done, total) = source.progress();
+                progress.update(done, total, events);
+            }
+        }
+        progress.finish();
+        labeller.rows()
+    };
+    out.flush().map_err(error)?;
+    eprintln!("{rows} signals written to {}", arguments.out.display());
+    Ok(())
+}

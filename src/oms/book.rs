@@ -1,0 +1,178 @@
+//! What the order manager knows of one instrument: touch, position, the one order alive, and where
+//! the trade stands. [`Phase`] makes two live orders for one intent unrepresentable: an order exists
+//! only inside a phase, and a phase holds one.
+
+use crate::core::payload::{ExitReason, Quote, TimeInForce};
+use crate::core::{Money, Nanos, OrderId, Price, Qty, Side};
+
+use super::position::Position;
+
+/// Where an instrument's trade stands.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Phase {
+    /// No position, no order.
+    Idle,
+    /// An entry order is alive; part of it may have traded.
+    Entering(WorkingOrder),
+    /// A position, no order. No exit is tried before `not_before`.
+    Holding { not_before: Nanos },
+    /// A position and an exit order.
+    Exiting(WorkingOrder, ExitReason),
+    /// Flat again; the closing fees may still be on their way.
+    Settling(ExitReason),
+}
+
+/// What the venue has said about an order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum OrderState {
+    /// Sent, not acknowledged.
+    Sent,
+    /// Acknowledged.
+    Working,
+    /// A cancel was sent.
+    Cancelling,
+    /// Nothing was heard in time: it counts as open until the venue answers.
+    Unknown,
+}
+
+/// The one order alive on an instrument.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct WorkingOrder {
+    pub(super) id: OrderId,
+    pub(super) intent: u32,
+    pub(super) attempt: u8,
+    pub(super) side: Side,
+    pub(super) quantity: Qty,
+    pub(super) filled: Qty,
+    pub(super) time_in_force: TimeInForce,
+    pub(super) state: OrderState,
+    /// When it needs attention: its time to live ends, or its acknowledgement is overdue.
+    pub(super) deadline: Nanos,
+    /// The far touch when it was decided: what slippage is measured from.
+    pub(super) reference: Price,
+    /// Bid plus ask when it was decided.
+    pub(super) bid_plus_ask: i64,
+}
+
+impl WorkingOrder {
+    /// What may still trade.
+    pub(super) fn remaining(&self) -> Qty {
+        self.quantity.checked_sub(self.filled).map_or(Qty::ZERO, |rest| rest.max(Qty::ZERO))
+    }
+}
+
+/// The open trade, from its first fill until it is flat.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct OpenTrade {
+    pub(super) side: Side,
+    pub(super) opened: Nanos,
+    /// Realised profit of the position when the trade began, units of 1e-16.
+    pub(super) realised_before: i128,
+    pub(super) fees: Money,
+    /// Worse than the reference, price × quantity in units of 1e-16.
+    pub(super) slippage: i128,
+    pub(super) entry_value: i128,
+    pub(super) entry_quantity: i64,
+    pub(super) exit_value: i128,
+    pub(super) exit_quantity: i64,
+    /// Prices at which stop-loss and take-profit are due.
+    pub(super) stop: Price,
+    pub(super) target: Option<Price>,
+}
+
+/// Everything known of one instrument.
+#[derive(Clone, Debug)]
+pub(super) struct Book {
+    pub(super) quote: Quote,
+    /// Receive time of `quote`; [`Nanos::NONE`] before the first.
+    pub(super) quoted: Nanos,
+    /// |venue time - receive time| of `quote`, nanoseconds.
+    pub(super) clock_skew: u64,
+    /// Latest z-score; NaN while undefined.
+    pub(super) z_score: f64,
+    pub(super) phase: Phase,
+    pub(super) position: Position,
+    pub(super) trade: Option<OpenTrade>,
+    /// Highest execution number booked: repeats are ignored.
+    pub(super) last_execution: u64,
+    /// Highest execution number whose fee was booked.
+    pub(super) last_fee: u64,
+    pub(super) last_entry: Option<(Side, Nanos)>,
+    /// The last orders sent, newest last, so that a late fill still finds its side.
+    recent: [(OrderId, Option<Side>); 4],
+}
+
+impl Default for Book {
+    fn default() -> Self {
+        Self {
+            quote: Quote::default(),
+            quoted: Nanos::NONE,
+            clock_skew: 0,
+            z_score: f64::NAN,
+            phase: Phase::Idle,
+            position: Position::default(),
+            trade: None,
+            last_execution: 0,
+            last_fee: 0,
+            last_entry: None,
+            recent: [(OrderId(0), None); 4],
+        }
+    }
+}
+
+impl Book {
+    /// Notes an order that was sent.
+    pub(super) fn remember(&mut self, order: OrderId, side: Side) {
+        self.recent.rotate_left(1);
+        self.recent[3] = (order, Some(side));
+    }
+
+    /// The side of one of the last orders sent, dead or alive.
+    pub(super) fn side_of(&self, order: OrderId) -> Option<Side> {
+        self.recent.iter().find(|(id, _)| *id == order).and_then(|(_, side)| *side)
+    }
+
+    /// The price that an order on this side trades at.
+    pub(super) fn far_touch(&self, side: Side) -> Price {
+        match side {
+            Side::Buy => self.quote.ask,
+            Side::Sell => self.quote.bid,
+        }
+    }
+
+    /// Bid plus ask: twice the mid.
+    pub(super) fn bid_plus_ask(&self) -> i64 {
+        self.quote.bid.units().saturating_add(self.quote.ask.units())
+    }
+
+    /// The price that would close the position.
+    pub(super) fn mark(&self) -> Price {
+        self.far_touch(self.position.side().map_or(Side::Sell, Side::opposite))
+    }
+
+    /// The order alive, if any.
+    pub(super) fn order(&self) -> Option<&WorkingOrder> {
+        match &self.phase {
+            Phase::Entering(order) | Phase::Exiting(order, _) => Some(order),
+            Phase::Idle | Phase::Holding { .. } | Phase::Settling(_) => None,
+        }
+    }
+
+    /// The order alive, to be changed.
+    pub(super) fn order_mut(&mut self) -> Option<&mut WorkingOrder> {
+        match &mut self.phase {
+            Phase::Entering(order) | Phase::Exiting(order, _) => Some(order),
+            Phase::Idle | Phase::Holding { .. } | Phase::Settling(_) => None,
+        }
+    }
+
+    /// Lots held or possibly about to be held, in units of 1e-8. Exits count nothing: they only
+    /// reduce. An unknown entry counts as open.
+    pub(super) fn exposure(&self) -> i64 {
+        let in_flight = match &self.phase {
+            Phase::Entering(order) => order.remaining().units(),
+            _ => 0,
+        };
+        self.position.quantity().units().saturating_add(in_flight)
+    }
+}

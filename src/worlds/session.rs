@@ -1,0 +1,208 @@
+//! One engine against the simulated exchange in virtual time: what backtest and demo share.
+//!
+//! Market events come in time order. Between two of them, the venue's reports and the engine's
+//! timers are delivered at their own instants, so that a result depends on nothing but the events,
+//! the configuration and the seed. Each input is numbered, journalled, given to the engine, and its
+//! outputs are journalled, counted and, when they are commands, given to the venue.
+
+use crate::core::payload::{Control, ControlCode};
+use crate::core::{Event, EventKind, InstrumentId, InstrumentTable, Money, Nanos, Payload};
+use crate::engine::{Boundary, Engine, Probe};
+use crate::feed::FeedCounters;
+use crate::journal::{JournalError, SessionWriter};
+use crate::oms::Outbox;
+use crate::report::{Collector, LatencyProbe, LatencyRow, Stage, Summary, TradeRecord};
+use crate::venue::paper::PaperVenue;
+
+/// Equity is sampled this often in event time.
+const EQUITY_SAMPLE: u64 = 60 * crate::core::time::SECOND;
+/// One market event in this many is timed, so that timing does not slow a backtest down.
+const TIMED_EVERY: u64 = 64;
+
+/// A running simulated session.
+pub struct Session {
+    engine: Engine,
+    venue: PaperVenue,
+    collector: Collector,
+    journal: Option<SessionWriter>,
+    latency: LatencyProbe,
+    outbox: Outbox,
+    inputs: u64,
+    now: Nanos,
+    next_sample: Nanos,
+}
+
+/// What a session leaves behind.
+pub struct Outcome {
+    /// The trader's summary.
+    pub summary: Summary,
+    /// Every closed trade.
+    pub trades: Vec<TradeRecord>,
+    /// Nanoseconds by stage.
+    pub latency: Vec<LatencyRow>,
+    /// What the feed counted.
+    pub feed: FeedCounters,
+    /// Input events given to the engine.
+    pub inputs: u64,
+}
+
+/// Passes marks on to the latency histograms.
+struct Timed<'a>(&'a mut LatencyProbe);
+
+impl Probe for Timed<'_> {
+    #[inline]
+    fn mark(&mut self, boundary: Boundary) {
+        self.0.mark(match boundary {
+            Boundary::Feed => Stage::Feed,
+            Boundary::Quant => Stage::Quant,
+            Boundary::Oracle => Stage::Oracle,
+            Boundary::Oms => Stage::Oms,
+        });
+    }
+}
+
+impl Session {
+    /// A session that has not started.
+    pub fn new(engine: Engine, venue: PaperVenue, collector: Collector, journal: Option<SessionWriter>) -> Self {
+        Self {
+            engine,
+            venue,
+            collector,
+            journal,
+            latency: LatencyProbe::new(),
+            outbox: Outbox::new(),
+            inputs: 0,
+            now: Nanos::NONE,
+            next_sample: Nanos::NONE,
+        }
+    }
+
+    /// Tells the engine its balance; the first input of a session.
+    ///
+    /// # Errors
+    /// The journal cannot be written.
+    pub fn start(&mut self, balance: Money, now: Nanos) -> Result<(), JournalError> {
+        let control = Control { code: Some(ControlCode::Start), balance };
+        self.input(control.event(EventKind::Control, InstrumentId(0), Nanos::NONE, now))
+    }
+
+    /// One market event, in time order; whatever is due before it is delivered first.
+    ///
+    /// # Errors
+    /// The journal cannot be written.
+    #[inline]
+    pub fn on_market(&mut self, event: &Event) -> Result<(), JournalError> {
+        let now = event.local_ns.max(self.now);
+        if self.engine.next_due().min(self.venue.next_due()) <= now {
+            self.deliver_due(now)?;
+        }
+        self.now = now;
+        self.venue.on_market(event);
+        self.input(*event)?;
+        if now >= self.next_sample {
+            self.collector.on_equity(now, self.engine.equity());
+            self.next_sample = Nanos(now.0 - now.0 % EQUITY_SAMPLE + EQUITY_SAMPLE);
+        }
+        Ok(())
+    }
+
+    /// Delivers reports and timers up to and including `until`, each at its own instant.
+    fn deliver_due(&mut self, until: Nanos) -> Result<(), JournalError> {
+        loop {
+            let (reports, timer) = (self.venue.next_due(), self.engine.next_due());
+            let due = reports.min(timer);
+            if due > until || due == Nanos::MAX {
+                return Ok(());
+            }
+            self.now = self.now.max(due);
+            if reports <= timer {
+                while let Some(report) = self.venue.take_due(due) {
+                    self.input(report)?;
+                }
+            } else {
+                self.input(Event::new(EventKind::Timer, InstrumentId(0), Nanos::NONE, self.now, [0; 4]))?;
+            }
+        }
+    }
+
+    #[inline]
+    fn input(&mut self, mut event: Event) -> Result<(), JournalError> {
+        self.inputs += 1;
+        event.sequence = self.inputs;
+        self.collector.on_input(&event);
+        if self.inputs.is_multiple_of(TIMED_EVERY) {
+            self.latency.start();
+            if let Some(journal) = &mut self.journal {
+                journal.input.append(&event)?;
+                self.latency.mark(Stage::Journal);
+            }
+            self.engine.on_event(&event, &mut self.outbox, &mut Timed(&mut self.latency));
+            self.latency.end();
+        } else {
+            if let Some(journal) = &mut self.journal {
+                journal.input.append(&event)?;
+            }
+            self.engine.on_event(&event, &mut self.outbox, &mut crate::engine::NoProbe);
+        }
+        if self.outbox.events().is_empty() { Ok(()) } else { self.deliver_outputs(event.local_ns) }
+    }
+
+    fn deliver_outputs(&mut self, now: Nanos) -> Result<(), JournalError> {
+        for output in self.outbox.events() {
+            if let Some(journal) = &mut self.journal {
+                journal.output.append(output)?;
+            }
+            self.collector.on_output(output);
+            match output.kind {
+                EventKind::Submit | EventKind::Cancel | EventKind::Query => self.venue.on_command(output, now),
+                EventKind::TradeCosts => self.collector.on_equity(now, self.engine.equity()),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends the session: no more entries, everything is closed at the last touch, reports are awaited.
+    ///
+    /// # Errors
+    /// The journal cannot be written.
+    pub fn finish(mut self, instruments: &InstrumentTable) -> Result<Outcome, JournalError> {
+        let flatten = Control { code: Some(ControlCode::Flatten), balance: Money::ZERO };
+        // Ten minutes of virtual time are enough for every retry; what is still open then is reported as open.
+        let deadline = self.now.plus(crate::core::Span::seconds(600));
+        while self.now < deadline {
+            self.input(flatten.event(EventKind::Control, InstrumentId(0), Nanos::NONE, self.now))?;
+            let until = self.now.plus(crate::core::Span::seconds(5));
+            self.deliver_due(until)?;
+            self.now = until;
+            if !self.engine.oms().has_orders() && self.engine.oms().open_lots().is_zero() {
+                break;
+            }
+        }
+        self.input(flatten.event(EventKind::Control, InstrumentId(0), Nanos::NONE, self.now))?;
+        let equity = self.engine.equity();
+        self.collector.on_equity(self.now, equity);
+        let feed = self.engine.feed_counters(instruments);
+        if let Some(journal) = self.journal {
+            journal.close()?;
+        }
+        let trades = self.collector.trades().to_vec();
+        Ok(Outcome {
+            summary: self.collector.finish(equity),
+            trades,
+            latency: self.latency.table(),
+            feed,
+            inputs: self.inputs,
+        })
+    }
+
+    /// Equity now, for a progress line.
+    pub fn equity(&self) -> Money {
+        self.engine.equity()
+    }
+
+    /// Trades closed so far.
+    pub fn trades(&self) -> &[TradeRecord] {
+        self.collector.trades()
+    }
+}
