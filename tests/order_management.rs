@@ -135,7 +135,10 @@ fn a_signal_becomes_an_order_a_position_and_a_closed_trade() {
     desk.report(EventKind::Fill, &fill(exit.order, 2, "1.10050", exit.qty));
     let closed = desk.report(EventKind::Fee, &Fee { order: exit.order, execution: 2, amount: Money::whole(2) });
     let costs = closed.iter().find(|e| e.kind == EventKind::TradeCosts).map(TradeCosts::of).unwrap();
-    assert_eq!((costs.gross, costs.fees, costs.reason), ("26.4".parse().unwrap(), Money::whole(4), Some(ExitReason::Reverted)));
+    assert_eq!(
+        (costs.gross, costs.fees, costs.reason),
+        ("26.4".parse().unwrap(), Money::whole(4), Some(ExitReason::Reverted))
+    );
     assert_eq!(desk.oms.balance(), "10022.4".parse().unwrap());
 }
 
@@ -194,7 +197,10 @@ fn each_reason_for_not_entering_is_recorded() {
     assert_eq!(refused(OmsParams { max_open_lots: "0.5".parse().unwrap(), ..plain() }, nothing), [Refusal::OpenLots]);
     assert_eq!(refused(OmsParams { price_collar_points: 9, ..plain() }, nothing), [Refusal::PriceCollar]);
     assert_eq!(refused(OmsParams { guardian_required: true, ..plain() }, nothing), [Refusal::GuardianSilent]);
-    assert_eq!(refused(plain(), |d| drop(d.control(ControlCode::GuardianLatched, Money::ZERO))), [Refusal::GuardianLatched]);
+    assert_eq!(
+        refused(plain(), |d| drop(d.control(ControlCode::GuardianLatched, Money::ZERO))),
+        [Refusal::GuardianLatched]
+    );
     assert_eq!(refused(plain(), |d| drop(d.control(ControlCode::StopEntries, Money::ZERO))), [Refusal::EntriesStopped]);
     assert_eq!(refused(plain(), |d| drop(d.control(ControlCode::Start, Money::ZERO))), [Refusal::NoFunds]);
     assert_eq!(refused(plain(), |d| drop(d.control(ControlCode::Start, Money::whole(1)))), [Refusal::BelowMinimumLot]);

@@ -21,8 +21,10 @@ use super::run::{Gate, SHIPPED_MODEL, create_journal, print_outcome, write_trade
 
 /// Arguments of `pawl backtest`.
 #[derive(Args)]
-#[command(after_help = "Example:\n  pawl backtest EURUSD_2014.csv.gz --trades trades.csv\n  pawl backtest quotes.csv.gz trades.csv.gz --config pawl.toml --json")]
-pub struct BacktestArguments {
+#[command(
+    after_help = "Example:\n  pawl backtest EURUSD_2014.csv.gz --trades trades.csv\n  pawl backtest quotes.csv.gz trades.csv.gz --config pawl.toml --json"
+)]
+pub(super) struct BacktestArguments {
     /// Market data files (several are merged by time), or one journal folder
     #[arg(required = true)]
     files: Vec<PathBuf>,
@@ -143,7 +145,7 @@ fn account_currency(instruments: &InstrumentTable) -> String {
 ///
 /// # Errors
 /// One [`Failure`].
-pub fn run(arguments: &BacktestArguments) -> Result<(), Failure> {
+pub(super) fn run(arguments: &BacktestArguments) -> Result<(), Failure> {
     let mut config = match &arguments.config {
         Some(path) => Config::load(path)?,
         None => Config::default(),

@@ -23,7 +23,7 @@ const START: Nanos = Nanos(1_704_067_200_000_000_000);
 /// Arguments of `pawl demo`.
 #[derive(Args)]
 #[command(after_help = "Example:\n  pawl demo --seconds 5 --seed 7 --instruments 2")]
-pub struct DemoArguments {
+pub(super) struct DemoArguments {
     /// How long to show it, in seconds; the pace changes, the result does not
     #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u64).range(0..=3600))]
     seconds: u64,
@@ -58,7 +58,7 @@ pub(super) fn synthetic_market(
 ///
 /// # Errors
 /// One [`Failure`].
-pub fn run(arguments: &DemoArguments) -> Result<(), Failure> {
+pub(super) fn run(arguments: &DemoArguments) -> Result<(), Failure> {
     let mut config = Config::default();
     config.paper.seed = arguments.seed;
     let gate = Gate::shipped(DEMO_MODEL, "models/demo.json");

@@ -67,7 +67,12 @@ impl Failure {
     /// 2 for what the user can mend in the command or configuration, 1 otherwise.
     pub fn exit_status(&self) -> u8 {
         match self {
-            Self::Usage(_) | Self::Config(_) | Self::Engine(_) | Self::Instrument(_) | Self::Paper(_) | Self::Oracle(_) => 2,
+            Self::Usage(_)
+            | Self::Config(_)
+            | Self::Engine(_)
+            | Self::Instrument(_)
+            | Self::Paper(_)
+            | Self::Oracle(_) => 2,
             Self::Data(_)
             | Self::Journal(_)
             | Self::Model { .. }

@@ -19,7 +19,7 @@ use super::run::{Gate, MODEL_FILE};
 /// Arguments of `pawl replay`.
 #[derive(Args)]
 #[command(after_help = "Example:\n  pawl backtest EURUSD.csv.gz --journal journal/a\n  pawl replay journal/a --verify")]
-pub struct ReplayArguments {
+pub(super) struct ReplayArguments {
     /// The session's folder
     session: PathBuf,
     /// Compare with what was recorded (what replay does so far; the flag says it in scripts)
@@ -34,7 +34,7 @@ pub struct ReplayArguments {
 ///
 /// # Errors
 /// One [`Failure`]; [`Failure::Different`] when a decision differs.
-pub fn run(arguments: &ReplayArguments) -> Result<(), Failure> {
+pub(super) fn run(arguments: &ReplayArguments) -> Result<(), Failure> {
     let session = SessionReader::open(&arguments.session)?;
     let info = session.info();
     let mut config = Config::parse(&info.config, &arguments.session.join("session.toml"))?;

@@ -17,7 +17,7 @@ use super::backtest::open_files;
 /// Arguments of `pawl signals`.
 #[derive(Args)]
 #[command(after_help = "Example:\n  pawl signals GBPUSD_M1quote_2012.csv.gz --out signals.csv")]
-pub struct SignalsArguments {
+pub(super) struct SignalsArguments {
     /// Market data files; with `--synthetic-hours`, none
     files: Vec<PathBuf>,
     /// Use this many hours of the demo's synthetic market instead of files
@@ -38,7 +38,7 @@ pub struct SignalsArguments {
 ///
 /// # Errors
 /// One [`Failure`].
-pub fn run(arguments: &SignalsArguments) -> Result<(), Failure> {
+pub(super) fn run(arguments: &SignalsArguments) -> Result<(), Failure> {
     let config = match &arguments.config {
         Some(path) => Config::load(path)?,
         None => Config::default(),
@@ -55,7 +55,9 @@ pub fn run(arguments: &SignalsArguments) -> Result<(), Failure> {
         labeller.rows()
     } else {
         if arguments.files.is_empty() {
-            return Err(Failure::Usage("expected market data files, found none; name some or pass --synthetic-hours".into()));
+            return Err(Failure::Usage(
+                "expected market data files, found none; name some or pass --synthetic-hours".into(),
+            ));
         }
         let options = Options { format: None, on_bad_line: OnBadLine::Stop, symbol: None };
         let (mut source, instruments) = open_files(&arguments.files, &options, &config)?;

@@ -53,7 +53,13 @@ fn kind_of(symbol: &str, seen_step: Qty) -> Kind {
     let pair = symbol.len() == 6 && symbol.is_ascii();
     let (base, quote) = if pair { symbol.split_at(3) } else { (symbol, "") };
     if pair && FIAT.contains(&quote) && (FIAT.contains(&base) || ["XAU", "XAG"].contains(&base)) {
-        let contract_size = if base == "XAU" { 100 } else if base == "XAG" { 5_000 } else { 100_000 };
+        let contract_size = if base == "XAU" {
+            100
+        } else if base == "XAG" {
+            5_000
+        } else {
+            100_000
+        };
         let contract = ContractKind::Linear;
         return Kind { currency: quote.into(), contract_size, lot_step: hundredth, max_lot: 100, contract };
     }
@@ -101,7 +107,11 @@ mod tests {
             ("BTCUSDT", "0.1", "61800.2", "1", "1"),
         ] {
             let spec = infer(symbol, tick, price);
-            assert_eq!((spec.point_size.to_string().as_str(), spec.point_value.to_string().as_str()), (point, value), "{symbol}");
+            assert_eq!(
+                (spec.point_size.to_string().as_str(), spec.point_value.to_string().as_str()),
+                (point, value),
+                "{symbol}"
+            );
             Instrument::new(spec).unwrap();
         }
     }

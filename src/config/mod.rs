@@ -74,8 +74,8 @@ impl Config {
     /// # Errors
     /// [`ConfigError`] with the file, the line and, for a misspelt key, the nearest known one.
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
-        let text = std::fs::read_to_string(path)
-            .map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
+        let text =
+            std::fs::read_to_string(path).map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
         Self::parse(&text, path)
     }
 
@@ -86,7 +86,7 @@ impl Config {
     pub fn parse(text: &str, path: &Path) -> Result<Self, ConfigError> {
         toml::from_str(text).map_err(|error| {
             let at = error.span().map_or(0, |span| span.start.min(text.len()));
-            let line = text.as_bytes()[..at].iter().filter(|&&byte| byte == b'\n').count() + 1;
+            let line = text.as_bytes()[..at].split(|byte| *byte == b'\n').count();
             let message = with_suggestion(error.message());
             ConfigError::Invalid { path: path.to_owned(), line, message }
         })

@@ -1,8 +1,16 @@
 //! The first stage: adapter events become clean events.
+//!
+//! Per instrument, event time is the venue's where its quotes carry one, else the receive time; the
+//! first quote decides, for good. The event that leaves carries event time in `venue_ns`, never zero.
+//! Duplicates and late updates are flagged; crossed and non-positive quotes are counted and go no
+//! further: a crossed book is an error of the feed, not free money.
+
+pub mod bars;
 
 use serde::{Deserialize, Serialize};
 
-use crate::core::Span;
+use crate::core::payload::{Quote, Trade};
+use crate::core::{Event, EventKind, Flags, InstrumentId, Nanos, Payload, Span};
 
 /// How the feed treats what comes in.
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
@@ -10,4 +18,246 @@ use crate::core::Span;
 pub struct FeedParams {
     /// The last quote of a burst of this length wins; zero (the default) passes every quote.
     pub debounce: Span,
+}
+
+/// What the feed saw of one instrument.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct FeedCounters {
+    /// Quotes received.
+    pub quotes: u64,
+    /// Trades received.
+    pub trades: u64,
+    /// Quotes with bid above ask: rejected.
+    pub crossed: u64,
+    /// Quotes with bid equal to ask: passed.
+    pub locked: u64,
+    /// Quotes or trades with a price of zero or below: rejected.
+    pub not_positive: u64,
+    /// Quotes equal to the one before in every field the venue sent: flagged.
+    pub duplicate: u64,
+    /// Events earlier than one before them: flagged.
+    pub out_of_order: u64,
+    /// Quotes that a later one of the same burst replaced.
+    pub debounced: u64,
+    /// Gaps announced by the adapter.
+    pub gaps: u64,
+}
+
+/// Which of an event's two times is its event time.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum TimeBasis {
+    /// No quote has come yet.
+    Undecided,
+    Venue,
+    Local,
+}
+
+/// The feed's state of one instrument.
+#[derive(Clone, Debug)]
+struct Channel {
+    counters: FeedCounters,
+    basis: TimeBasis,
+    latest: Nanos,
+    last: Option<(Nanos, Quote)>,
+    /// The last quote of a running burst, and when the burst ends.
+    held: Option<(Event, Nanos)>,
+}
+
+/// Normalises market events of all instruments.
+pub struct Feed {
+    debounce: Span,
+    channels: Vec<Channel>,
+    next_due: Nanos,
+}
+
+impl Feed {
+    /// A feed for this many instruments.
+    pub fn new(params: &FeedParams, instruments: usize) -> Self {
+        let channel = Channel {
+            counters: FeedCounters::default(),
+            basis: TimeBasis::Undecided,
+            latest: Nanos::NONE,
+            last: None,
+            held: None,
+        };
+        Self { debounce: params.debounce, channels: vec![channel; instruments], next_due: Nanos::MAX }
+    }
+
+    /// The clean form of a quote, trade or gap; `None` for what is rejected, held back, of another
+    /// kind, or of an instrument outside the table.
+    #[inline]
+    pub fn on_event(&mut self, event: &Event) -> Option<Event> {
+        let channel = self.channels.get_mut(event.instrument.index())?;
+        match event.kind {
+            EventKind::Quote => {
+                let clean = channel.on_quote(event)?;
+                if self.debounce == Span::ZERO { Some(clean) } else { self.hold_back(clean) }
+            }
+            EventKind::Trade => channel.on_trade(event),
+            EventKind::Gap => {
+                channel.counters.gaps += 1;
+                Some(channel.stamped(*event, channel.event_time(event)))
+            }
+            _ => None,
+        }
+    }
+
+    /// Of a burst, only the last quote is passed on, when the burst's time has run out.
+    fn hold_back(&mut self, clean: Event) -> Option<Event> {
+        let channel = &mut self.channels[clean.instrument.index()];
+        let ends = match channel.held {
+            Some((_, ends)) => {
+                channel.counters.debounced += 1;
+                ends
+            }
+            None => clean.local_ns.plus(self.debounce),
+        };
+        channel.held = Some((clean, ends));
+        self.next_due = self.next_due.min(ends);
+        None
+    }
+
+    /// A held-back quote whose burst ended at or before `now`; call until `None`.
+    pub fn take_due(&mut self, now: Nanos) -> Option<Event> {
+        let due = |channel: &&mut Channel| channel.held.is_some_and(|(_, ends)| ends <= now);
+        let taken = self.channels.iter_mut().find(due).and_then(|channel| channel.held.take());
+        let ends = self.channels.iter().filter_map(|channel| channel.held.map(|(_, ends)| ends));
+        self.next_due = ends.min().unwrap_or(Nanos::MAX);
+        taken.map(|(event, _)| event)
+    }
+
+    /// When the next held-back quote is due; [`Nanos::MAX`] when none is held.
+    #[inline]
+    pub fn next_due(&self) -> Nanos {
+        self.next_due
+    }
+
+    /// What was seen of an instrument.
+    pub fn counters(&self, id: InstrumentId) -> Option<&FeedCounters> {
+        self.channels.get(id.index()).map(|channel| &channel.counters)
+    }
+}
+
+impl Channel {
+    fn event_time(&self, event: &Event) -> Nanos {
+        let time = match self.basis {
+            TimeBasis::Local => event.local_ns,
+            TimeBasis::Venue | TimeBasis::Undecided => event.event_ns(),
+        };
+        // Never zero downstream: an event without any time happens with the latest one.
+        if time == Nanos::NONE { Nanos(self.latest.0.max(1)) } else { time }
+    }
+
+    /// The event with its event time, flagged when that is late.
+    fn stamped(&mut self, mut event: Event, time: Nanos) -> Event {
+        event.venue_ns = time;
+        if time < self.latest {
+            self.counters.out_of_order += 1;
+            return event.flagged(Flags::OUT_OF_ORDER);
+        }
+        self.latest = time;
+        event
+    }
+
+    #[inline]
+    fn on_quote(&mut self, event: &Event) -> Option<Event> {
+        self.counters.quotes += 1;
+        let quote = Quote::of(event);
+        if !quote.bid.is_positive() || !quote.ask.is_positive() {
+            self.counters.not_positive += 1;
+            return None;
+        }
+        if self.basis == TimeBasis::Undecided {
+            self.basis = if event.venue_ns == Nanos::NONE { TimeBasis::Local } else { TimeBasis::Venue };
+            self.latest = Nanos::NONE;
+        }
+        let time = self.event_time(event);
+        if quote.bid >= quote.ask {
+            if quote.bid > quote.ask {
+                self.counters.crossed += 1;
+                return None;
+            }
+            self.counters.locked += 1;
+        }
+        let duplicate = self.last == Some((time, quote));
+        self.last = Some((time, quote));
+        let clean = self.stamped(*event, time);
+        if duplicate {
+            self.counters.duplicate += 1;
+            return Some(clean.flagged(Flags::DUPLICATE));
+        }
+        Some(clean)
+    }
+
+    fn on_trade(&mut self, event: &Event) -> Option<Event> {
+        self.counters.trades += 1;
+        let trade = Trade::of(event);
+        if !trade.price.is_positive() || !trade.qty.is_positive() {
+            self.counters.not_positive += 1;
+            return None;
+        }
+        let time = self.event_time(event);
+        Some(self.stamped(*event, time))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::{Price, Qty};
+
+    const ID: InstrumentId = InstrumentId(0);
+
+    fn quote(venue: u64, local: u64, bid: i64, ask: i64) -> Event {
+        let payload =
+            Quote { bid: Price::from_units(bid), ask: Price::from_units(ask), bid_qty: Qty::ZERO, ask_qty: Qty::ZERO };
+        payload.event(EventKind::Quote, ID, Nanos(venue), Nanos(local))
+    }
+
+    fn feed(debounce: u64) -> Feed {
+        Feed::new(&FeedParams { debounce: Span(debounce) }, 1)
+    }
+
+    #[test]
+    fn what_cannot_be_traded_on_is_counted_and_goes_no_further() {
+        let mut feed = feed(0);
+        assert!(feed.on_event(&quote(1, 1, 11, 10)).is_none());
+        assert!(feed.on_event(&quote(2, 2, 0, 10)).is_none());
+        assert!(feed.on_event(&quote(3, 3, -1, 10)).is_none());
+        assert!(feed.on_event(&quote(4, 4, 10, 10)).is_some());
+        let mut foreign = quote(5, 5, 10, 11);
+        foreign.instrument = InstrumentId(9);
+        assert!(feed.on_event(&foreign).is_none());
+        let counters = feed.counters(ID).unwrap();
+        assert_eq!((counters.crossed, counters.not_positive, counters.locked), (1, 2, 1));
+    }
+
+    #[test]
+    fn duplicates_and_late_quotes_are_flagged() {
+        let mut feed = feed(0);
+        assert_eq!(feed.on_event(&quote(5, 5, 10, 11)).unwrap().flags, Flags::NONE);
+        assert_eq!(feed.on_event(&quote(5, 6, 10, 11)).unwrap().flags, Flags::DUPLICATE);
+        assert_eq!(feed.on_event(&quote(4, 7, 10, 11)).unwrap().flags, Flags::OUT_OF_ORDER);
+        assert_eq!(feed.on_event(&quote(6, 8, 10, 11)).unwrap().flags, Flags::NONE);
+    }
+
+    #[test]
+    fn quotes_without_venue_time_put_the_whole_instrument_on_receive_time() {
+        let mut feed = feed(0);
+        assert_eq!(feed.on_event(&quote(0, 100, 10, 11)).unwrap().venue_ns, Nanos(100));
+        let trade = Trade { price: Price::from_units(10), qty: Qty::from_units(1), trade_id: 1 };
+        let late = trade.event(EventKind::Trade, ID, Nanos(9_999), Nanos(101));
+        assert_eq!(feed.on_event(&late).unwrap().venue_ns, Nanos(101));
+    }
+
+    #[test]
+    fn the_last_quote_of_a_burst_wins() {
+        let mut feed = feed(10);
+        assert!(feed.on_event(&quote(100, 100, 10, 11)).is_none());
+        assert!(feed.on_event(&quote(105, 105, 12, 13)).is_none());
+        assert_eq!((feed.next_due(), feed.take_due(Nanos(109))), (Nanos(110), None));
+        let winner = feed.take_due(Nanos(110)).unwrap();
+        assert_eq!(Quote::of(&winner).bid, Price::from_units(12));
+        assert_eq!((feed.next_due(), feed.counters(ID).unwrap().debounced), (Nanos::MAX, 1));
+    }
 }

@@ -1,1 +1,81 @@
-//! To come.
+//! The journal: everything the engine was told (`input`) and everything it decided (`output`), as
+//! 64-byte records in memory-mapped, preallocated segments. Format and guarantees: `docs/journal.md`.
+//!
+//! A segment file is a 4096-byte header page and then records. The header:
+//!
+//! | offset | size | field |
+//! |---|---|---|
+//! | 0 | 8 | magic `pawlseg1` |
+//! | 8 | 4 | record size, 64 |
+//! | 12 | 4 | stream: 1 input, 2 output |
+//! | 16 | 8 | segment number, from 1 |
+//! | 24 | 8 | sequence of its first record |
+//! | 32 | 4 | CRC-32C of bytes 0..32 |
+//!
+//! A record is valid when its sequence is the next one and its CRC holds; the first slot that was
+//! never written ends the stream. One writer per session, held by a lock on `session.lock`.
+
+mod error;
+mod reader;
+mod segment;
+mod writer;
+
+use serde::{Deserialize, Serialize};
+
+use crate::core::InstrumentSpec;
+
+pub use error::JournalError;
+pub use reader::{SessionReader, StreamReader};
+pub use writer::{SessionWriter, StreamWriter, WriterOptions};
+
+/// Version of the format that this code writes and reads.
+pub const FORMAT_VERSION: u32 = 1;
+/// Name of the session's description in its folder.
+const SESSION_FILE: &str = "session.toml";
+/// Name of the lock file in a session's folder.
+const LOCK_FILE: &str = "session.lock";
+
+/// What a session ran with: `session.toml`.
+#[derive(Serialize, Deserialize, Clone, PartialEq, Debug)]
+pub struct SessionInfo {
+    /// Version of the format.
+    pub version: u32,
+    /// Version of pawl that wrote it.
+    pub pawl: String,
+    /// When, or empty where the same inputs must give the same bytes.
+    pub created: String,
+    /// The configuration, as TOML text.
+    pub config: String,
+    /// CRC-32C of `config`, hexadecimal.
+    pub config_crc: String,
+    /// CRC-32C of the model file, hexadecimal.
+    pub model_crc: String,
+    /// The instrument table, in the order of the ids.
+    pub instruments: Vec<InstrumentSpec>,
+}
+
+/// The two streams of a session.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum StreamName {
+    /// What the engine was told.
+    Input,
+    /// What it decided.
+    Output,
+}
+
+impl StreamName {
+    /// The name in file names.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Input => "input",
+            Self::Output => "output",
+        }
+    }
+
+    const fn number(self) -> u32 {
+        match self {
+            Self::Input => 1,
+            Self::Output => 2,
+        }
+    }
+}

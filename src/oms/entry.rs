@@ -34,15 +34,8 @@ impl Oms {
         self.intents = self.intents.checked_add(1).ok_or(broken(Refusal::Overflow, i64::from(u32::MAX), 0))?;
         self.rate.record(now);
         self.books[id.index()].last_entry = Some((side, now));
-        let plan = Plan {
-            side,
-            price,
-            quantity,
-            time_in_force,
-            role: OrderRole::Entry,
-            intent: self.intents,
-            attempt: 1,
-        };
+        let plan =
+            Plan { side, price, quantity, time_in_force, role: OrderRole::Entry, intent: self.intents, attempt: 1 };
         let order = self.send(id, &plan, now, out);
         self.books[id.index()].phase = Phase::Entering(order);
         Ok(())
@@ -72,7 +65,13 @@ impl Oms {
         }
     }
 
-    fn retry_entry(&mut self, id: InstrumentId, first: WorkingOrder, now: Nanos, out: &mut Outbox) -> Result<(), Broken> {
+    fn retry_entry(
+        &mut self,
+        id: InstrumentId,
+        first: WorkingOrder,
+        now: Nanos,
+        out: &mut Outbox,
+    ) -> Result<(), Broken> {
         if !self.entries_allowed {
             return Err(broken(Refusal::EntriesStopped, 1, 0));
         }
@@ -136,7 +135,11 @@ impl Oms {
             plan.role == OrderRole::Exit || (spec.min_lot <= plan.quantity && plan.quantity <= spec.max_lot),
             "an entry outside the lot limits"
         );
-        assert!(self.books[id.index()].order().is_none_or(|order| order.intent != plan.intent || order.attempt < plan.attempt));
+        assert!(
+            self.books[id.index()]
+                .order()
+                .is_none_or(|order| order.intent != plan.intent || order.attempt < plan.attempt)
+        );
         let order_id = self.next_order_id();
         let submit = Submit {
             order: order_id,

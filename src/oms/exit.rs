@@ -100,15 +100,8 @@ impl Oms {
             out.push(EventKind::Alert, id, &alert(AlertCode::ExitFailing, OrderId::default(), touch.units(), 0));
             return self.pause_exit(id, now);
         };
-        let plan = Plan {
-            side,
-            price,
-            quantity,
-            time_in_force: TimeInForce::Ioc,
-            role: OrderRole::Exit,
-            intent,
-            attempt,
-        };
+        let plan =
+            Plan { side, price, quantity, time_in_force: TimeInForce::Ioc, role: OrderRole::Exit, intent, attempt };
         let order = self.send(id, &plan, now, out);
         self.books[id.index()].phase = Phase::Exiting(order, reason);
     }

@@ -89,9 +89,7 @@ impl Oms {
             if book.position.side().is_some() {
                 let profit = book.position.unrealised(book.mark()).and_then(|value| instrument.value(value));
                 // An equity that cannot be computed must not look healthy.
-                equity = profit
-                    .and_then(|profit| equity.checked_add(profit))
-                    .unwrap_or(Money::from_units(i64::MIN));
+                equity = profit.and_then(|profit| equity.checked_add(profit)).unwrap_or(Money::from_units(i64::MIN));
             }
         }
         equity
@@ -176,7 +174,11 @@ impl Oms {
     pub fn on_execution(&mut self, event: &Event, out: &mut Outbox) {
         let (id, now) = (event.instrument, event.local_ns);
         if self.books.get(id.index()).is_none() {
-            return out.push(EventKind::Alert, id, &alert(AlertCode::UnknownExecution, OrderId(event.payload[0]), 0, 0));
+            return out.push(
+                EventKind::Alert,
+                id,
+                &alert(AlertCode::UnknownExecution, OrderId(event.payload[0]), 0, 0),
+            );
         }
         match event.kind {
             EventKind::OrderAccepted => self.on_accepted(id, OrderAck::of(event), now),
@@ -249,7 +251,8 @@ impl Oms {
             OrderState::Sent => {
                 order.state = OrderState::Working;
                 // An IOC that neither fills nor lapses in time is as unknown as one never answered.
-                let life = if order.time_in_force == crate::core::payload::TimeInForce::Limit { max_life } else { timeout };
+                let life =
+                    if order.time_in_force == crate::core::payload::TimeInForce::Limit { max_life } else { timeout };
                 order.deadline = now.plus(life);
             }
             // Found after all: take it back, whatever it was for.
@@ -286,11 +289,19 @@ impl Oms {
             return;
         }
         if !fill.qty.is_positive() || !fill.price.is_positive() {
-            return out.push(EventKind::Alert, id, &alert(AlertCode::UnknownExecution, fill.order, fill.qty.units(), 1));
+            return out.push(
+                EventKind::Alert,
+                id,
+                &alert(AlertCode::UnknownExecution, fill.order, fill.qty.units(), 1),
+            );
         }
         let known = book.order().filter(|order| order.id == fill.order).copied();
         let Some(side) = book.side_of(fill.order) else {
-            return out.push(EventKind::Alert, id, &alert(AlertCode::UnknownExecution, fill.order, fill.qty.units(), 0));
+            return out.push(
+                EventKind::Alert,
+                id,
+                &alert(AlertCode::UnknownExecution, fill.order, fill.qty.units(), 0),
+            );
         };
         let book = &mut self.books[id.index()];
         book.last_execution = fill.execution;
@@ -388,7 +399,11 @@ impl Oms {
             return self.send_cancel(id, now, out);
         }
         if order.state != OrderState::Unknown {
-            out.push(EventKind::Alert, id, &alert(AlertCode::AckTimeout, order.id, now.0 as i64, order.deadline.0 as i64));
+            out.push(
+                EventKind::Alert,
+                id,
+                &alert(AlertCode::AckTimeout, order.id, now.0 as i64, order.deadline.0 as i64),
+            );
         }
         let timeout = self.params.acknowledge_timeout;
         if let Some(order) = self.books[id.index()].order_mut() {

@@ -145,12 +145,7 @@ impl OmsParams {
                 "0 to 1000000 points",
                 self.retry_points.to_string(),
             ),
-            (
-                self.max_order_lots.is_positive(),
-                "max_order_lots",
-                "lots above 0",
-                self.max_order_lots.to_string(),
-            ),
+            (self.max_order_lots.is_positive(), "max_order_lots", "lots above 0", self.max_order_lots.to_string()),
             (self.max_open_lots.is_positive(), "max_open_lots", "lots above 0", self.max_open_lots.to_string()),
             (self.max_notional >= Money::ZERO, "max_notional", "0 (no limit) or more", self.max_notional.to_string()),
             (
@@ -159,14 +154,11 @@ impl OmsParams {
                 "1 to 1000000000 points",
                 self.price_collar_points.to_string(),
             ),
+            ((1..=MAX_ORDER_RATE).contains(&self.max_orders), "max_orders", "1 to 1024", self.max_orders.to_string()),
             (
-                (1..=MAX_ORDER_RATE).contains(&self.max_orders),
-                "max_orders",
-                "1 to 1024",
-                self.max_orders.to_string(),
-            ),
-            (
-                [self.acknowledge_timeout, self.limit_time_to_live, self.exit_retry_pause].iter().all(|time| time.0 > 0),
+                [self.acknowledge_timeout, self.limit_time_to_live, self.exit_retry_pause]
+                    .iter()
+                    .all(|time| time.0 > 0),
                 "acknowledge_timeout, limit_time_to_live, exit_retry_pause",
                 "times above 0",
                 format!("{}, {}, {}", self.acknowledge_timeout, self.limit_time_to_live, self.exit_retry_pause),

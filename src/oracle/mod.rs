@@ -1,1 +1,134 @@
-//! The third stage: the XGBoost model and the gate.
+//! The third stage: the XGBoost model and the gate. Only a raw signal asks it.
+//!
+//! The gate compares margins: the logistic function never falls over the `f32` numbers, so
+//! `probability > threshold` is `margin >= the smallest margin whose probability is above it`,
+//! found once by bisection.
+
+mod json;
+mod model;
+
+use serde::{Deserialize, Serialize};
+
+use crate::core::Side;
+use crate::core::payload::{Action, Decision};
+use crate::quant::RawSignal;
+
+pub use model::{Model, ModelError, sigmoid};
+
+/// The gate's parameters.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct OracleParams {
+    /// A signal passes when the model's probability is strictly above this.
+    pub threshold: f32,
+}
+
+impl Default for OracleParams {
+    fn default() -> Self {
+        Self { threshold: 0.85 }
+    }
+}
+
+/// A parameter that cannot be.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[error("oracle.threshold: expected a probability above 0 and below 1, found {0}")]
+pub struct OracleError(f32);
+
+/// Answers raw signals.
+pub struct Oracle {
+    gate: Gate,
+}
+
+enum Gate {
+    Open,
+    Model { model: Box<Model>, threshold: f32, smallest_margin: f32 },
+}
+
+impl Oracle {
+    /// A gate that a model guards.
+    ///
+    /// # Errors
+    /// The threshold is not a probability.
+    pub fn gated(model: Model, params: &OracleParams) -> Result<Self, OracleError> {
+        let threshold = params.threshold;
+        if !(threshold > 0.0 && threshold < 1.0) {
+            return Err(OracleError(threshold));
+        }
+        let smallest_margin = smallest_margin_above(threshold);
+        Ok(Self { gate: Gate::Model { model: Box::new(model), threshold, smallest_margin } })
+    }
+
+    /// No model: every signal with defined features passes.
+    pub fn open() -> Self {
+        Self { gate: Gate::Open }
+    }
+
+    /// What to do about a signal. A row with an undefined or infinite feature never reaches the model.
+    pub fn decide(&self, signal: &RawSignal) -> Decision {
+        let row = signal.features.to_row();
+        let execute = match signal.side {
+            Side::Buy => Action::ExecuteBuy,
+            Side::Sell => Action::ExecuteSell,
+        };
+        let unasked =
+            |action| Decision { probability: f32::NAN, margin: f32::NAN, threshold: f32::NAN, action: Some(action) };
+        if row.iter().any(|feature| !feature.is_finite()) {
+            return unasked(Action::NoAction);
+        }
+        match &self.gate {
+            Gate::Open => unasked(execute),
+            Gate::Model { model, threshold, smallest_margin } => {
+                let margin = model.margin(&row);
+                let action = if margin >= *smallest_margin { execute } else { Action::NoAction };
+                Decision { probability: sigmoid(margin), margin, threshold: *threshold, action: Some(action) }
+            }
+        }
+    }
+}
+
+/// The smallest `f32` whose [`sigmoid`] is above `threshold`.
+fn smallest_margin_above(threshold: f32) -> f32 {
+    // Order-preserving map between f32 and i32, so that bisection walks every float.
+    let to_float = |key: i32| f32::from_bits((if key < 0 { !key | i32::MIN } else { key }) as u32);
+    let (mut low, mut high) = (-1_123_000_000i32, 1_123_000_000i32);
+    while low + 1 < high {
+        let middle = low + (high - low) / 2;
+        if sigmoid(to_float(middle)) > threshold { high = middle } else { low = middle }
+    }
+    to_float(high)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::quant::Features;
+    use proptest::prelude::*;
+
+    #[test]
+    fn the_margin_of_the_default_threshold_is_the_documented_one() {
+        // Found exhaustively over every f32: bits 0x3fde076f.
+        assert_eq!(smallest_margin_above(0.85).to_bits(), 0x3fde_076f);
+    }
+
+    #[test]
+    fn an_undefined_feature_never_passes() {
+        let features = Features {
+            log_return: 0.0,
+            volatility: f64::NAN,
+            z_score: -3.0,
+            adx: 1.0,
+            rsi: 1.0,
+            time_sin: 0.0,
+            volume_delta: 0.0,
+        };
+        let decision = Oracle::open().decide(&RawSignal { side: Side::Buy, features });
+        assert_eq!(decision.action, Some(Action::NoAction));
+    }
+
+    proptest! {
+        #[test]
+        fn margins_and_probabilities_give_the_same_answer(margin in -20.0f32..20.0, threshold in 0.01f32..0.99) {
+            prop_assert_eq!(margin >= smallest_margin_above(threshold), sigmoid(margin) > threshold);
+        }
+    }
+}

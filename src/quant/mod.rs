@@ -1,8 +1,20 @@
 //! The second stage: clean events become features and raw signals.
+//!
+//! O(1) a tick and no allocation: what a closed bar decides (volatility, RSI, ADX, the base of the
+//! z-score) is computed once, exactly, when it closes; a tick adds one step to the base. Warm-up is
+//! a state: nothing is emitted before every feature is defined.
+
+mod deviation;
+mod series;
+mod wilder;
 
 use serde::{Deserialize, Serialize};
 
-use crate::core::{Side, Span};
+use crate::core::{Event, InstrumentId, Side, Span};
+
+pub use deviation::Deviation;
+use series::Series;
+pub use wilder::{DirectionalIndex, Range, RelativeStrength};
 
 /// What the features are computed over and when a signal is raised.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
@@ -97,4 +109,82 @@ pub struct MarketView {
     pub z_score: f64,
     /// A raw signal raised by this very event.
     pub signal: Option<RawSignal>,
+}
+
+/// A parameter that cannot be.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[error("quant.{field}: expected {expected}, found {found}")]
+pub struct QuantError {
+    field: &'static str,
+    expected: &'static str,
+    found: String,
+}
+
+impl QuantParams {
+    /// Checks every field that has a range.
+    ///
+    /// # Errors
+    /// Names the first field that is out of it.
+    pub fn check(&self) -> Result<(), QuantError> {
+        let rules: [(bool, &'static str, &'static str, String); 8] = [
+            (self.bar >= Span::millis(1), "bar", "1ms or more", self.bar.to_string()),
+            ((3..=10_000).contains(&self.window), "window", "3 to 10000 bars", self.window.to_string()),
+            (
+                self.entry_z.is_finite() && self.entry_z > self.rearm_z,
+                "entry_z",
+                "a number above rearm_z",
+                self.entry_z.to_string(),
+            ),
+            (self.rearm_z.is_finite() && self.rearm_z > 0.0, "rearm_z", "a number above 0", self.rearm_z.to_string()),
+            (self.adx_max > 0.0, "adx_max", "a number above 0", self.adx_max.to_string()),
+            (
+                (2..=1000).contains(&self.adx_period) && (2..=1000).contains(&self.rsi_period),
+                "adx_period, rsi_period",
+                "2 to 1000 bars",
+                format!("{}, {}", self.adx_period, self.rsi_period),
+            ),
+            (
+                self.volatility_ddof <= 1 && self.z_ddof <= 1,
+                "volatility_ddof, z_ddof",
+                "0 or 1",
+                format!("{}, {}", self.volatility_ddof, self.z_ddof),
+            ),
+            (self.max_empty_bars <= 100_000, "max_empty_bars", "at most 100000", self.max_empty_bars.to_string()),
+        ];
+        match rules.into_iter().find(|(good, ..)| !good) {
+            Some((_, field, expected, found)) => Err(QuantError { field, expected, found }),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Features and raw signals of all instruments.
+pub struct Quant {
+    params: QuantParams,
+    series: Vec<Series>,
+}
+
+impl Quant {
+    /// Quant for this many instruments.
+    ///
+    /// # Errors
+    /// A parameter out of its range.
+    pub fn new(params: &QuantParams, instruments: usize) -> Result<Self, QuantError> {
+        params.check()?;
+        Ok(Self { params: params.clone(), series: vec![Series::new(params); instruments] })
+    }
+
+    /// What one clean event (from the feed: `venue_ns` is its event time) changes.
+    #[inline]
+    pub fn on_event(&mut self, event: &Event) -> MarketView {
+        match self.series.get_mut(event.instrument.index()) {
+            Some(series) => series.on_event(&self.params, event),
+            None => MarketView { z_score: f64::NAN, signal: None },
+        }
+    }
+
+    /// Bars closed so far on an instrument.
+    pub fn bars_closed(&self, id: InstrumentId) -> u64 {
+        self.series.get(id.index()).map_or(0, Series::bars_closed)
+    }
 }

@@ -1,6 +1,6 @@
 //! Feeds a journal's `input` to a fresh engine and compares every decision with `output`.
 
-use crate::core::{Event, EventKind};
+use crate::core::{Event, EventKind, InstrumentId, Nanos};
 use crate::engine::{Engine, NoProbe};
 use crate::journal::{JournalError, SessionReader, StreamName};
 use crate::oms::Outbox;
@@ -41,7 +41,7 @@ pub fn verify(
     let mut outputs = session.stream(StreamName::Output)?;
     let mut outbox = Outbox::new();
     let mut verdict = Verdict::default();
-    let mut last = Event::new(EventKind::Timer, Default::default(), Default::default(), Default::default(), [0; 4]);
+    let mut last = Event::new(EventKind::Timer, InstrumentId(0), Nanos::NONE, Nanos::NONE, [0; 4]);
     while let Some(input) = inputs.next_event() {
         let input = input?;
         verdict.inputs += 1;
