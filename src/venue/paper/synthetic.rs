@@ -150,7 +150,7 @@ impl Stream {
         let shock = self.random.normal() * 1.6 * scale * root;
         self.direction = shock - self.reverting * pull;
         self.reverting += self.direction;
-        self.walk += self.random.normal() * 0.25 * scale * root + self.drift * seconds;
+        self.walk += self.random.normal() * 0.7 * scale * root + self.drift * seconds;
         // The walk stays within a sane band: at its edge it turns back.
         self.walk = self.walk.clamp(50_000.0, 200_000.0);
     }

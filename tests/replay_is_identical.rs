@@ -1,0 +1,82 @@
+//! A run replays to identical decisions from its journal alone; a changed threshold is found.
+
+use pawl::config::Config;
+use pawl::core::{Event, InstrumentTable, Money, Nanos, Span};
+use pawl::engine::Engine;
+use pawl::journal::{SessionInfo, SessionReader, SessionWriter, StreamName, WriterOptions};
+use pawl::oracle::{Model, Oracle, OracleParams};
+use pawl::quant::Features;
+use pawl::report::Collector;
+use pawl::venue::paper::synthetic::{SyntheticMarket, specs};
+use pawl::venue::paper::{PaperParams, PaperVenue};
+use pawl::worlds::replay::verify;
+use pawl::worlds::session::Session;
+
+const DEMO: &[u8] = include_bytes!("../models/demo.json");
+
+fn engine(table: &InstrumentTable, threshold: f32) -> Engine {
+    let model = Model::from_bytes(DEMO, &Features::NAMES).unwrap();
+    let oracle = Oracle::gated(model, &OracleParams { threshold }).unwrap();
+    Engine::new(&Config::default().engine(), oracle, table, 1).unwrap()
+}
+
+/// Half a day of three instruments with latency, jitter, rejects and requotes.
+fn run(directory: &std::path::Path) -> (InstrumentTable, u64) {
+    let table = InstrumentTable::new(specs(3)).unwrap();
+    let info = SessionInfo {
+        version: 1,
+        pawl: "test".into(),
+        created: String::new(),
+        config: String::new(),
+        config_crc: String::new(),
+        model_crc: String::new(),
+        instruments: specs(3),
+    };
+    let journal = SessionWriter::create(directory, &info, &WriterOptions { segment_records: 50_000 }).unwrap();
+    let paper = PaperParams {
+        latency_jitter: Span::millis(30),
+        reject_probability: 0.1,
+        requote_probability: 0.1,
+        commission_per_lot: Money::whole(3),
+        ..PaperParams::default()
+    };
+    let venue = PaperVenue::new(&paper, &table).unwrap();
+    let collector = Collector::new(&table, Money::whole(10_000), "USD");
+    let mut session = Session::new(engine(&table, 0.5), venue, collector, Some(journal));
+    session.start(Money::whole(10_000), Nanos(1)).unwrap();
+    for event in SyntheticMarket::new(5, 3, Nanos(1_700_000_000_000_000_000), Span::seconds(43_200)) {
+        session.on_market(&event).unwrap();
+    }
+    let outcome = session.finish(&table).unwrap();
+    assert!(outcome.summary.trades > 20, "{:?}", outcome.summary);
+    (table, outcome.inputs)
+}
+
+fn outputs(directory: &std::path::Path) -> Vec<Event> {
+    let session = SessionReader::open(directory).unwrap();
+    let mut stream = session.stream(StreamName::Output).unwrap();
+    std::iter::from_fn(|| stream.next_event()).map(Result::unwrap).collect()
+}
+
+#[test]
+fn the_journal_alone_gives_the_same_decisions() {
+    let folder = tempfile::tempdir().unwrap();
+    let (first, second) = (folder.path().join("a"), folder.path().join("b"));
+    let (table, inputs) = run(&first);
+    let session = SessionReader::open(&first).unwrap();
+    let verdict = verify(&session, &mut engine(&table, 0.5), |_| ()).unwrap();
+    assert!(verdict.difference.is_none(), "{:?}", verdict.difference);
+    assert_eq!((verdict.inputs, verdict.outputs), (inputs, outputs(&first).len() as u64));
+    run(&second);
+    assert_eq!(outputs(&first), outputs(&second), "same inputs, same bytes");
+}
+
+#[test]
+fn a_changed_threshold_is_found_at_its_first_decision() {
+    let folder = tempfile::tempdir().unwrap();
+    let (table, _) = run(folder.path());
+    let session = SessionReader::open(folder.path()).unwrap();
+    let verdict = verify(&session, &mut engine(&table, 0.999), |_| ()).unwrap();
+    let difference = verdict.difference.expect("no signal passes 0.999");
+    assert_eq!(difference.recorded.unwrap().kind, pawl::core::EventKind::Decision);
+}
