@@ -20,7 +20,7 @@ fn assert_same(what: &str, line: usize, ours: f64, expected: Option<f64>) {
     match expected {
         None => assert!(ours.is_nan(), "{what} line {line}: undefined, found {ours}"),
         Some(value) => {
-            assert!((ours - value).abs() <= 1e-9 * value.abs().max(1.0), "{what} line {line}: {value}, found {ours}")
+            assert!((ours - value).abs() <= 1e-9 * value.abs().max(1.0), "{what} line {line}: {value}, found {ours}");
         }
     }
 }
@@ -34,7 +34,9 @@ fn rsi_adx_and_volatility_equal_the_reference_libraries() {
     for (line, (name, [high, low, close, expected_rsi, expected_adx, _, volatility])) in rows().enumerate() {
         let (high, low, close) = (high.unwrap(), low.unwrap(), close.unwrap());
         if name != series {
-            (rsi.reset(), adx.reset(), returns.reset());
+            rsi.reset();
+            adx.reset();
+            returns.reset();
             (series, previous) = (name, None);
         }
         // A flat window is 50 for us and 0 for TA-Lib: the one documented difference.
@@ -47,7 +49,7 @@ fn rsi_adx_and_volatility_equal_the_reference_libraries() {
             let ours = returns.next((close / before).ln());
             match volatility {
                 Some(value) => {
-                    assert!((ours - value).abs() <= 1e-9 * value.abs() + 1e-15, "line {line}: {value} {ours}")
+                    assert!((ours - value).abs() <= 1e-9 * value.abs() + 1e-15, "line {line}: {value} {ours}");
                 }
                 None => assert!(ours.is_nan()),
             }

@@ -42,9 +42,9 @@ struct Desk {
 }
 
 impl Desk {
-    fn new(params: OmsParams) -> Self {
+    fn new(params: &OmsParams) -> Self {
         let mut desk = Self {
-            oms: Oms::new(&params, &table(), 1).unwrap(),
+            oms: Oms::new(params, &table(), 1).unwrap(),
             out: Outbox::new(),
             now: Nanos(T0),
             sequence: 0,
@@ -118,7 +118,7 @@ fn fill(order: OrderId, execution: u64, price: &str, qty: Qty) -> Fill {
 
 #[test]
 fn a_signal_becomes_an_order_a_position_and_a_closed_trade() {
-    let mut desk = Desk::new(OmsParams::default());
+    let mut desk = Desk::new(&OmsParams::default());
     let entry = submits(&desk.signal("1.10000", "1.10010", -2.1, Some(Side::Buy)))[0];
     assert_eq!((entry.role, entry.tif, entry.attempt), (OrderRole::Entry, TimeInForce::Ioc, 1));
     assert_eq!(entry.qty, "0.66".parse().unwrap(), "1 % of 10,000 over 150 points of 1");
@@ -144,7 +144,7 @@ fn a_signal_becomes_an_order_a_position_and_a_closed_trade() {
 
 #[test]
 fn a_reject_is_retried_once_slightly_worse_and_then_no_more() {
-    let mut desk = Desk::new(OmsParams::default());
+    let mut desk = Desk::new(&OmsParams::default());
     let first = submits(&desk.signal("1.10000", "1.10010", -2.1, Some(Side::Buy)))[0];
     let reject = |order| OrderReject { order, code: Some(RejectCode::Requote), price: Price::ZERO };
     let second = submits(&desk.report(EventKind::OrderRejected, &reject(first.order)))[0];
@@ -155,7 +155,7 @@ fn a_reject_is_retried_once_slightly_worse_and_then_no_more() {
 
 #[test]
 fn a_limit_entry_is_cancelled_after_its_three_seconds() {
-    let mut desk = Desk::new(OmsParams { entry: EntryStyle::Limit, ..OmsParams::default() });
+    let mut desk = Desk::new(&OmsParams { entry: EntryStyle::Limit, ..OmsParams::default() });
     let order = submits(&desk.signal("1.10000", "1.10010", -2.1, Some(Side::Buy)))[0];
     assert_eq!((order.tif, order.price), (TimeInForce::Limit, "1.1".parse().unwrap()));
     desk.report(EventKind::OrderAccepted, &OrderAck { order: order.order, venue_order: 1 });
@@ -170,7 +170,7 @@ fn a_limit_entry_is_cancelled_after_its_three_seconds() {
 
 #[test]
 fn an_unanswered_order_is_unknown_counts_as_open_and_is_asked_about() {
-    let mut desk = Desk::new(OmsParams::default());
+    let mut desk = Desk::new(&OmsParams::default());
     let order = submits(&desk.signal("1.10000", "1.10010", -2.1, Some(Side::Buy)))[0];
     let asked = desk.wait(Span::seconds(2));
     assert!(asked.iter().any(|e| e.kind == EventKind::Query && OrderDone::of(e).order == order.order));
@@ -185,7 +185,7 @@ fn an_unanswered_order_is_unknown_counts_as_open_and_is_asked_about() {
 #[test]
 fn each_reason_for_not_entering_is_recorded() {
     let refused = |params: OmsParams, prepare: fn(&mut Desk)| {
-        let mut desk = Desk::new(params);
+        let mut desk = Desk::new(&params);
         prepare(&mut desk);
         let events = desk.signal("1.10000", "1.10010", -2.1, Some(Side::Buy));
         assert!(submits(&events).is_empty());
@@ -210,7 +210,7 @@ fn each_reason_for_not_entering_is_recorded() {
 
 #[test]
 fn a_silent_guardian_stops_entries_but_not_exits() {
-    let mut desk = Desk::new(OmsParams { guardian_required: true, ..OmsParams::default() });
+    let mut desk = Desk::new(&OmsParams { guardian_required: true, ..OmsParams::default() });
     desk.control(ControlCode::GuardianAlive, Money::ZERO);
     let entry = submits(&desk.signal("1.10000", "1.10010", -2.1, Some(Side::Buy)))[0];
     desk.report(EventKind::Fill, &fill(entry.order, 1, "1.10010", entry.qty));
@@ -221,7 +221,7 @@ fn a_silent_guardian_stops_entries_but_not_exits() {
 
 #[test]
 fn repeated_executions_are_booked_once_and_strange_ones_raise_an_alert() {
-    let mut desk = Desk::new(OmsParams::default());
+    let mut desk = Desk::new(&OmsParams::default());
     let entry = submits(&desk.signal("1.10000", "1.10010", -2.1, Some(Side::Buy)))[0];
     let execution = fill(entry.order, 5, "1.10010", "0.3".parse().unwrap());
     desk.report(EventKind::Fill, &execution);
@@ -267,7 +267,7 @@ proptest! {
     #[test]
     fn no_order_breaks_a_limit_and_the_books_always_balance(moves in prop::collection::vec(any_move(), 1..150), limit_entries: bool) {
         let entry = if limit_entries { EntryStyle::Limit } else { EntryStyle::Ioc };
-        let mut desk = Desk::new(OmsParams { entry, max_orders: 1000, ..OmsParams::default() });
+        let mut desk = Desk::new(&OmsParams { entry, max_orders: 1000, ..OmsParams::default() });
         let spec = table().get(ID).unwrap().spec().clone();
         let mut alive: Option<(Submit, Side, i64)> = None;
         let (mut executions, mut held, mut cash, mut fees) = (0u64, 0i64, 0i128, 0i64);

@@ -103,9 +103,7 @@ impl Plan {
         let side = |s: &str| {
             let name = |form: &str| form.replace('#', s);
             let price = find(&[&name("#"), &name("#_price"), &name("best_#_price")]);
-            let qty = find(
-                &["#_qty", "#_size", "#_amount", "best_#_qty"].map(|form| name(form)).each_ref().map(String::as_str),
-            );
+            let qty = find(&["#_qty", "#_size", "#_amount", "best_#_qty"].map(name).each_ref().map(String::as_str));
             let bar = ["o", "h", "l", "c"].map(|letter| find(&[&format!("{s}_{letter}")]));
             (price, qty, bar)
         };

@@ -41,12 +41,15 @@ pub(super) fn create(
     first: u64,
     records: usize,
 ) -> Result<(File, MmapMut, PathBuf), JournalError> {
-    let path = path(directory, stream, number);
+    let final_path = path(directory, stream, number);
+    // Made under another name, so that a process killed half-way leaves no damaged segment.
+    let path = final_path.with_extension("new");
     let bytes = HEADER + records * EVENT_BYTES;
     let file = OpenOptions::new()
         .read(true)
         .write(true)
-        .create_new(true)
+        .create(true)
+        .truncate(true)
         .open(&path)
         .map_err(JournalError::io("create", &path))?;
     // Reserve the blocks now: a full disk is an error here and not a SIGBUS at a store later.
@@ -58,7 +61,7 @@ pub(super) fn create(
         let _ = std::fs::remove_file(&path);
         return Err(JournalError::Io { action: "reserve disk space for", path, source });
     }
-    // SAFETY: the file was created by us with `create_new`, is locked through the session's lock
+    // SAFETY: the file was created by us, is locked through the session's lock
     // file, and is never truncated while mapped.
     let mut map = unsafe { MmapMut::map_mut(&file) }.map_err(JournalError::io("map", &path))?;
     if map.advise(Advice::PopulateWrite).is_err() {
@@ -68,7 +71,8 @@ pub(super) fn create(
         }
     }
     map[..USED].copy_from_slice(&header(stream, number, first));
-    Ok((file, map, path))
+    std::fs::rename(&path, &final_path).map_err(JournalError::io("name", &final_path))?;
+    Ok((file, map, final_path))
 }
 
 /// Opens and checks a segment; `None` when there is no such file.

@@ -92,7 +92,7 @@ fn smallest_margin_above(threshold: f32) -> f32 {
     let to_float = |key: i32| f32::from_bits((if key < 0 { !key | i32::MIN } else { key }) as u32);
     let (mut low, mut high) = (-1_123_000_000i32, 1_123_000_000i32);
     while low + 1 < high {
-        let middle = low + (high - low) / 2;
+        let middle = i32::midpoint(low, high);
         if sigmoid(to_float(middle)) > threshold { high = middle } else { low = middle }
     }
     to_float(high)

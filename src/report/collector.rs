@@ -97,7 +97,7 @@ pub struct Summary {
     pub end_equity: Money,
     /// Largest fall of equity from a peak.
     pub max_drawdown: Money,
-    /// The same in percent of the peak.
+    /// Largest fall in percent of the peak before it; not always the same fall.
     pub max_drawdown_percent: f64,
     /// Annualised Sharpe ratio.
     pub sharpe: Option<f64>,
@@ -116,6 +116,7 @@ pub struct Collector {
     entry_orders: BTreeMap<OrderId, Qty>,
     ordered: i128,
     filled: i128,
+    last_execution: u64,
     pending: Option<(Event, TradeClosed)>,
     trades: Vec<TradeRecord>,
     equity: Vec<(Nanos, Money)>,
@@ -134,6 +135,7 @@ impl Collector {
             entry_orders: BTreeMap::new(),
             ordered: 0,
             filled: 0,
+            last_execution: 0,
             pending: None,
             trades: Vec::new(),
             equity: Vec::new(),
@@ -152,7 +154,8 @@ impl Collector {
             }
         } else if event.kind == EventKind::Fill {
             let fill = Fill::of(event);
-            if self.entry_orders.contains_key(&fill.order) {
+            if fill.execution > self.last_execution && self.entry_orders.contains_key(&fill.order) {
+                self.last_execution = fill.execution;
                 self.filled += i128::from(fill.qty.units());
             }
         }
@@ -195,7 +198,8 @@ impl Collector {
 
     fn on_costs(&mut self, costs: &TradeCosts) {
         let Some((event, closed)) = self.pending.take() else { return };
-        let net = costs.gross.checked_sub(costs.fees).unwrap_or(Money::ZERO);
+        // A net that leaves its range must not look like a good trade.
+        let net = costs.gross.checked_sub(costs.fees).unwrap_or(Money::from_units(i64::MIN));
         self.trades.push(TradeRecord {
             instrument: event.instrument,
             side: Side::from_flags(event.flags).unwrap_or(Side::Buy),
@@ -217,9 +221,10 @@ impl Collector {
         self.equity.push((now, equity));
         self.peak = self.peak.max(equity);
         let fall = self.peak.checked_sub(equity).unwrap_or(Money::MAX);
-        if fall > self.summary.max_drawdown {
-            self.summary.max_drawdown = fall;
-            self.summary.max_drawdown_percent = 100.0 * fall.to_f64() / self.peak.to_f64();
+        self.summary.max_drawdown = self.summary.max_drawdown.max(fall);
+        if self.peak.is_positive() {
+            let percent = 100.0 * fall.to_f64() / self.peak.to_f64();
+            self.summary.max_drawdown_percent = self.summary.max_drawdown_percent.max(percent);
         }
     }
 
@@ -246,10 +251,13 @@ impl Collector {
         let count = trades.len() as f64;
         let sum = |amount: fn(&TradeRecord) -> Money| {
             let units = trades.iter().map(|trade| i128::from(amount(trade).units())).sum::<i128>();
-            Money::from_units(i64::try_from(units).unwrap_or(i64::MAX))
+            let limit = if units < 0 { i64::MIN } else { i64::MAX };
+            Money::from_units(i64::try_from(units).unwrap_or(limit))
         };
         (summary.gross, summary.fees, summary.net) = (sum(|t| t.gross), sum(|t| t.fees), sum(|t| t.net));
-        let (wins, losses): (Vec<f64>, Vec<f64>) = trades.iter().map(|t| t.net.to_f64()).partition(|net| *net > 0.0);
+        let nets = || trades.iter().map(|trade| trade.net.to_f64());
+        let wins: Vec<f64> = nets().filter(|net| *net > 0.0).collect();
+        let losses: Vec<f64> = nets().filter(|net| *net < 0.0).collect();
         let (won, lost) = (wins.iter().sum::<f64>(), -losses.iter().sum::<f64>());
         summary.trades = trades.len() as u64;
         summary.win_rate = ratio(wins.len() as f64, count);
@@ -269,8 +277,7 @@ impl Collector {
             _ => (60 * SECOND, "one-minute"),
         };
         let yearly = (365.0 * DAY as f64 / interval as f64).sqrt();
-        summary.annualisation =
-            format!("{word} equity returns × {yearly:.1} = √(intervals in 365 days of 24 h); no risk-free rate");
+        summary.annualisation = format!("{word} returns x sqrt(intervals in 365 days) = {yearly:.1}; risk-free 0");
         (summary.sharpe, summary.sortino) = risk_ratios(&returns(&self.equity, interval), yearly);
         summary
     }
@@ -349,6 +356,16 @@ mod tests {
         }
         let summary = collector.finish(Money::whole(104));
         assert_eq!((summary.max_drawdown, summary.max_drawdown_percent), (Money::whole(30), 25.0));
+    }
+
+    #[test]
+    fn the_worst_percentage_is_not_hidden_by_a_larger_amount() {
+        let mut collector = Collector::new(&InstrumentTable::default(), Money::whole(10), "USD");
+        for (now, value) in equity(&[10, 1, 1000, 900]) {
+            collector.on_equity(now, value);
+        }
+        let summary = collector.finish(Money::whole(900));
+        assert_eq!((summary.max_drawdown, summary.max_drawdown_percent), (Money::whole(100), 90.0));
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 /// The folder with the shared data, or `None`, said visibly, where it is absent.
-pub fn shared_data() -> Option<PathBuf> {
+pub(crate) fn shared_data() -> Option<PathBuf> {
     let root = std::env::var_os("PAWL_SHARED")
         .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../shared"), PathBuf::from);
     let data = root.join("data");
