@@ -57,7 +57,8 @@ enum TimeBasis {
 struct Channel {
     counters: FeedCounters,
     basis: TimeBasis,
-    latest: Nanos,
+    /// Latest event time of quotes, and of trades: a venue orders each stream, not the two together.
+    latest: [Nanos; 2],
     last: Option<(Nanos, Quote)>,
     /// The last quote of a running burst, and when the burst ends.
     held: Option<(Event, Nanos)>,
@@ -76,7 +77,7 @@ impl Feed {
         let channel = Channel {
             counters: FeedCounters::default(),
             basis: TimeBasis::Undecided,
-            latest: Nanos::NONE,
+            latest: [Nanos::NONE; 2],
             last: None,
             held: None,
         };
@@ -145,17 +146,18 @@ impl Channel {
             TimeBasis::Venue | TimeBasis::Undecided => event.event_ns(),
         };
         // Never zero downstream: an event without any time happens with the latest one.
-        if time == Nanos::NONE { Nanos(self.latest.0.max(1)) } else { time }
+        if time == Nanos::NONE { Nanos(self.latest[0].0.max(self.latest[1].0).max(1)) } else { time }
     }
 
     /// The event with its event time, flagged when that is late.
     fn stamped(&mut self, mut event: Event, time: Nanos) -> Event {
         event.venue_ns = time;
-        if time < self.latest {
+        let latest = &mut self.latest[usize::from(event.kind == EventKind::Trade)];
+        if time < *latest {
             self.counters.out_of_order += 1;
             return event.flagged(Flags::OUT_OF_ORDER);
         }
-        self.latest = time;
+        *latest = time;
         event
     }
 
@@ -169,7 +171,7 @@ impl Channel {
         }
         if self.basis == TimeBasis::Undecided {
             self.basis = if event.venue_ns == Nanos::NONE { TimeBasis::Local } else { TimeBasis::Venue };
-            self.latest = Nanos::NONE;
+            self.latest = [Nanos::NONE; 2];
         }
         let time = self.event_time(event);
         if quote.bid >= quote.ask {
@@ -248,6 +250,16 @@ mod tests {
         let trade = Trade { price: Price::from_units(10), qty: Qty::from_units(1), trade_id: 1 };
         let late = trade.event(EventKind::Trade, ID, Nanos(9_999), Nanos(101));
         assert_eq!(feed.on_event(&late).unwrap().venue_ns, Nanos(101));
+    }
+
+    #[test]
+    fn a_trade_that_trails_the_quotes_is_not_late() {
+        let mut feed = feed(0);
+        feed.on_event(&quote(100, 100, 10, 11));
+        let trade = Trade { price: Price::from_units(10), qty: Qty::from_units(1), trade_id: 1 };
+        let at = |time| trade.event(EventKind::Trade, ID, Nanos(time), Nanos(101));
+        assert_eq!(feed.on_event(&at(99)).unwrap().flags, Flags::NONE);
+        assert_eq!(feed.on_event(&at(98)).unwrap().flags, Flags::OUT_OF_ORDER);
     }
 
     #[test]
