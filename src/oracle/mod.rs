@@ -79,7 +79,9 @@ impl Oracle {
             Gate::Open => unasked(execute),
             Gate::Model { model, threshold, smallest_margin } => {
                 let margin = model.margin(&row);
-                let action = if margin >= *smallest_margin { execute } else { Action::NoAction };
+                // Leaves that add up to infinity are a damaged model, not certainty.
+                let passes = margin.is_finite() && margin >= *smallest_margin;
+                let action = if passes { execute } else { Action::NoAction };
                 Decision { probability: sigmoid(margin), margin, threshold: *threshold, action: Some(action) }
             }
         }

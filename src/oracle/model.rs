@@ -170,6 +170,9 @@ impl Model {
     /// # Errors
     /// The first thing that does not fit, with what was expected and found.
     pub fn from_bytes(bytes: &[u8], names: &[&str]) -> Result<Self, ModelError> {
+        if names.len() != Features::COUNT {
+            return Err(unsupported(format!("{} features", Features::COUNT), names.len().to_string()));
+        }
         if bytes.len() > MAX_BYTES {
             return Err(unsupported("a model of at most 256 MiB", format!("{} bytes", bytes.len())));
         }

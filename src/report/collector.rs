@@ -93,6 +93,8 @@ pub struct Summary {
     pub exits: BTreeMap<&'static str, u64>,
     /// Equity at the start.
     pub start_equity: Money,
+    /// Lots still open at the end: their unrealised profit is in the end equity and in no trade.
+    pub open_lots: Qty,
     /// Equity at the end.
     pub end_equity: Money,
     /// Largest fall of equity from a peak.
@@ -234,10 +236,11 @@ impl Collector {
     }
 
     /// The summary.
-    pub fn finish(mut self, end_equity: Money) -> Summary {
+    pub fn finish(mut self, end_equity: Money, open_lots: Qty) -> Summary {
         let trades = std::mem::take(&mut self.trades);
         let mut summary = self.summary;
         summary.end_equity = end_equity;
+        summary.open_lots = open_lots;
         (summary.first, summary.last) = (self.first.to_string(), self.last.to_string());
         let span = self.last.since(self.first);
         summary.hours = span.as_seconds() / 3600.0;
@@ -354,7 +357,7 @@ mod tests {
         for (now, value) in equity(&[100, 120, 90, 130, 104]) {
             collector.on_equity(now, value);
         }
-        let summary = collector.finish(Money::whole(104));
+        let summary = collector.finish(Money::whole(104), Qty::ZERO);
         assert_eq!((summary.max_drawdown, summary.max_drawdown_percent), (Money::whole(30), 25.0));
     }
 
@@ -364,7 +367,7 @@ mod tests {
         for (now, value) in equity(&[10, 1, 1000, 900]) {
             collector.on_equity(now, value);
         }
-        let summary = collector.finish(Money::whole(900));
+        let summary = collector.finish(Money::whole(900), Qty::ZERO);
         assert_eq!((summary.max_drawdown, summary.max_drawdown_percent), (Money::whole(100), 90.0));
     }
 
@@ -389,7 +392,8 @@ mod tests {
 
     #[test]
     fn an_empty_run_makes_valid_json() {
-        let summary = Collector::new(&InstrumentTable::default(), Money::whole(1), "USD").finish(Money::whole(1));
+        let summary =
+            Collector::new(&InstrumentTable::default(), Money::whole(1), "USD").finish(Money::whole(1), Qty::ZERO);
         assert!(!serde_json::to_string(&summary).unwrap().contains("NaN"));
     }
 }

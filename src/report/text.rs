@@ -68,6 +68,7 @@ pub fn print_text(summary: &Summary, style: &Style) -> String {
         "Account",
         &[
             ("start, end equity", format!("{}, {}", money(summary.start_equity), money(summary.end_equity))),
+            ("still open", format!("{} lots", summary.open_lots)),
             ("maximum drawdown", drawdown),
             ("Sharpe, Sortino", format!("{sharpe}, {sortino}")),
         ],

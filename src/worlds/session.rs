@@ -180,7 +180,7 @@ impl Session {
             }
         }
         self.input(flatten.event(EventKind::Control, InstrumentId(0), Nanos::NONE, self.now))?;
-        let equity = self.engine.equity();
+        let (equity, open_lots) = (self.engine.equity(), self.engine.oms().open_lots());
         self.collector.on_equity(self.now, equity);
         let feed = self.engine.feed_counters(instruments);
         if let Some(journal) = self.journal {
@@ -188,7 +188,7 @@ impl Session {
         }
         let trades = self.collector.trades().to_vec();
         Ok(Outcome {
-            summary: self.collector.finish(equity),
+            summary: self.collector.finish(equity, open_lots),
             trades,
             latency: self.latency.table(),
             feed,

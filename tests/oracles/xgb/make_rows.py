@@ -20,7 +20,7 @@ for row in rows[:300]:
             value = np.float32(tree["split_conditions"][node])
             row[feature] = [value, np.nextafter(value, np.float32(-np.inf)), np.nextafter(value, np.float32(np.inf))][random.integers(3)]
 rows[random.random(rows.shape) < 0.05] = np.nan
-rows[:7, :] = np.array([0.0, -0.0, 1e-42, -1e-42, 3.4e38, -3.4e38, np.nan], np.float32)
+rows[:7, :] = np.array([0.0, -0.0, 1e-42, -1e-42, 3.4e38, -3.4e38, np.nan], np.float32)[:, None]
 margin = booster.inplace_predict(rows, predict_type="margin").astype(np.float32)
 probability = booster.inplace_predict(rows).astype(np.float32)
 with open(out, "w") as file:
