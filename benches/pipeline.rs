@@ -29,15 +29,7 @@ fn market() -> Vec<Event> {
 fn pipeline(criterion: &mut Criterion) {
     let (table, events) = (InstrumentTable::new(specs(2)).unwrap(), market());
     let folder = tempfile::tempdir().unwrap();
-    let info = SessionInfo {
-        version: 1,
-        pawl: String::new(),
-        created: String::new(),
-        config: String::new(),
-        config_crc: String::new(),
-        model_crc: String::new(),
-        instruments: specs(2),
-    };
+    let info = SessionInfo { version: 1, instruments: specs(2), ..SessionInfo::default() };
     let mut journal = SessionWriter::create(folder.path(), &info, &WriterOptions { segment_records: 1 << 20 }).unwrap();
     for event in &events {
         journal.input.append(event).unwrap();
@@ -106,15 +98,7 @@ fn stages(criterion: &mut Criterion) {
 
 fn append(criterion: &mut Criterion) {
     let folder = tempfile::tempdir().unwrap();
-    let info = SessionInfo {
-        version: 1,
-        pawl: String::new(),
-        created: String::new(),
-        config: String::new(),
-        config_crc: String::new(),
-        model_crc: String::new(),
-        instruments: Vec::new(),
-    };
+    let info = SessionInfo { version: 1, ..SessionInfo::default() };
     let event = market()[0];
     let mut round = 0;
     let mut group = criterion.benchmark_group("journal");

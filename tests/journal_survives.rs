@@ -8,15 +8,7 @@ use pawl::core::{Event, EventKind, InstrumentId, Nanos};
 use pawl::journal::{JournalError, SessionInfo, SessionReader, SessionWriter, StreamName, WriterOptions};
 
 fn info() -> SessionInfo {
-    SessionInfo {
-        version: 1,
-        pawl: "test".into(),
-        created: String::new(),
-        config: String::new(),
-        config_crc: String::new(),
-        model_crc: String::new(),
-        instruments: Vec::new(),
-    }
+    SessionInfo { version: 1, ..SessionInfo::default() }
 }
 
 fn event(number: u64) -> Event {

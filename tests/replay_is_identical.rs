@@ -23,15 +23,7 @@ fn engine(table: &InstrumentTable, threshold: f32) -> Engine {
 /// Half a day of three instruments with latency, jitter, rejects and requotes.
 fn run(directory: &std::path::Path) -> (InstrumentTable, u64) {
     let table = InstrumentTable::new(specs(3)).unwrap();
-    let info = SessionInfo {
-        version: 1,
-        pawl: "test".into(),
-        created: String::new(),
-        config: String::new(),
-        config_crc: String::new(),
-        model_crc: String::new(),
-        instruments: specs(3),
-    };
+    let info = SessionInfo { version: 1, instruments: specs(3), ..SessionInfo::default() };
     let journal = SessionWriter::create(directory, &info, &WriterOptions { segment_records: 50_000 }).unwrap();
     let paper = PaperParams {
         latency_jitter: Span::millis(30),

@@ -2,6 +2,7 @@
 //!
 //! No I/O, no clock, no thread, no randomness; nothing here allocates after start-up.
 
+pub mod codes;
 pub mod crc;
 pub mod event;
 pub mod fixed;

@@ -36,7 +36,7 @@ const SESSION_FILE: &str = "session.toml";
 const LOCK_FILE: &str = "session.lock";
 
 /// What a session ran with: `session.toml`.
-#[derive(Serialize, Deserialize, Clone, PartialEq, Debug)]
+#[derive(Serialize, Deserialize, Clone, PartialEq, Debug, Default)]
 pub struct SessionInfo {
     /// Version of the format.
     pub version: u32,
