@@ -17,7 +17,7 @@ use crate::venue::paper::PaperVenue;
 use crate::worlds::session::Session;
 
 use super::Failure;
-use super::run::{Gate, SHIPPED_MODEL, create_journal, print_outcome, write_trades};
+use super::common::{Gate, SHIPPED_MODEL, create_journal, print_outcome, write_trades};
 
 /// Arguments of `pawl backtest`.
 #[derive(Args)]

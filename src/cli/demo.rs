@@ -15,7 +15,7 @@ use crate::venue::paper::synthetic::{self, SyntheticMarket};
 use crate::worlds::session::Session;
 
 use super::Failure;
-use super::run::{DEMO_MODEL, Gate, create_journal, print_outcome};
+use super::common::{DEMO_MODEL, Gate, create_journal, print_outcome};
 
 /// Monday 2024-01-01 00:00 UTC, where every demo begins.
 const START: Nanos = Nanos(1_704_067_200_000_000_000);

@@ -1,10 +1,10 @@
 //! The command line: one file a subcommand, wiring only.
 
 mod backtest;
+mod common;
 mod demo;
 mod failure;
 mod replay;
-mod run;
 mod signals;
 
 use std::process::ExitCode;

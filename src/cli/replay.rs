@@ -14,7 +14,7 @@ use crate::report::Progress;
 use crate::worlds::replay::{Difference, verify};
 
 use super::Failure;
-use super::run::{Gate, MODEL_FILE};
+use super::common::{Gate, MODEL_FILE};
 
 /// Arguments of `pawl replay`.
 #[derive(Args)]

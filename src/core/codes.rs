@@ -177,3 +177,23 @@ word_enum! {
         AccountOverflow = 6, "account-overflow";
     }
 }
+
+word_enum! {
+    /// A connection to the venue.
+    LinkChannel {
+        /// Market data.
+        Market = 1, "market";
+        /// Order entry and the account's own events.
+        Orders = 2, "orders";
+    }
+}
+
+word_enum! {
+    /// How a connection fares.
+    LinkState {
+        /// Connected, logged on, subscribed.
+        Up = 1, "up";
+        /// Lost; what was in flight is unknown.
+        Down = 2, "down";
+    }
+}

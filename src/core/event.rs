@@ -98,6 +98,8 @@ event_kinds! {
     Timer = 4, "timer";
     /// An operator or supervisor spoke: [`super::payload::Control`].
     Control = 5, "control";
+    /// A connection to the venue changed: [`super::payload::Link`].
+    Link = 6, "link";
     /// The venue took an order: [`super::payload::OrderAck`].
     OrderAccepted = 16, "order-accepted";
     /// The venue refused an order: [`super::payload::OrderReject`].
@@ -114,6 +116,19 @@ event_kinds! {
     OrderNotFound = 22, "order-not-found";
     /// The venue refused a cancel because the order is done: [`super::payload::OrderDone`].
     CancelRejected = 23, "cancel-rejected";
+    /// Reconciliation: a derivatives position as the venue holds it: [`super::payload::PositionReport`].
+    PositionReport = 24, "position-report";
+    /// Reconciliation, or a change pushed by the venue: what is owned of a spot instrument's base asset:
+    /// [`super::payload::InventoryReport`].
+    InventoryReport = 25, "inventory-report";
+    /// Reconciliation, or a change pushed by the venue: cash of the account:
+    /// [`super::payload::AccountReport`].
+    AccountReport = 26, "account-report";
+    /// Reconciliation: an order that is open at the venue: [`super::payload::OpenOrderReport`].
+    OpenOrderReport = 27, "open-order-report";
+    /// A reconciliation is complete: what was not reported is not there:
+    /// [`super::payload::Reconciled`].
+    Reconciled = 28, "reconciled";
     /// First half of a raw signal: [`super::payload::Signal`].
     Signal = 64, "signal";
     /// Second half of a raw signal: [`super::payload::SignalContext`].
@@ -136,6 +151,8 @@ event_kinds! {
     TradeCosts = 73, "trade-costs";
     /// Something a person must see: [`super::payload::AlertRecord`].
     Alert = 74, "alert";
+    /// Asks the venue for open orders, positions and balances: [`super::payload::Reconciled`].
+    Reconcile = 75, "reconcile";
 }
 
 impl EventKind {

@@ -6,7 +6,9 @@
 
 use std::fmt;
 
-pub use super::codes::{Action, AlertCode, ControlCode, ExitReason, OrderRole, Refusal, RejectCode, TimeInForce};
+pub use super::codes::{
+    Action, AlertCode, ControlCode, ExitReason, LinkChannel, LinkState, OrderRole, Refusal, RejectCode, TimeInForce,
+};
 use super::event::{Event, EventKind, Flags};
 use super::fixed::{Money, Price, Qty};
 use super::instrument::InstrumentId;
@@ -178,6 +180,74 @@ pub struct Fee {
     pub execution: u64,
     /// Charged in the account's currency; negative is a rebate.
     pub amount: Money,
+}
+
+/// A connection to the venue changed. With [`LinkState::Down`] every order in flight is unknown.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Link {
+    /// Which; `None` when this version does not know the number.
+    pub channel: Option<LinkChannel>,
+    /// How it fares; `None` when this version does not know the number.
+    pub state: Option<LinkState>,
+    /// How often this channel has connected in this session, the present time included.
+    pub connections: u64,
+}
+
+/// A derivatives position as the venue holds it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct PositionReport {
+    /// The reconciliation it belongs to; 0 when the venue pushed it.
+    pub round: u64,
+    /// Signed quantity in units of 1e-8: above zero is long.
+    pub signed_units: i64,
+    /// Average entry price; zero when flat.
+    pub entry: Price,
+}
+
+/// What is owned of a spot instrument's base asset.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct InventoryReport {
+    /// The reconciliation it belongs to; 0 when the venue pushed it.
+    pub round: u64,
+    /// Free to sell.
+    pub free: Qty,
+    /// Locked in open orders.
+    pub locked: Qty,
+}
+
+/// Cash of the account, in its own currency.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct AccountReport {
+    /// The reconciliation it belongs to; 0 when the venue pushed it.
+    pub round: u64,
+    /// Free to spend.
+    pub free: Money,
+    /// Locked in open orders or as margin.
+    pub locked: Money,
+    /// The venue's own figure of equity; zero where it has none (spot).
+    pub equity: Money,
+}
+
+/// An order that is open at the venue. The side is in the flags.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct OpenOrderReport {
+    /// The reconciliation it belongs to.
+    pub round: u64,
+    /// Our name for it; zero for an order that pawl never sent.
+    pub order: OrderId,
+    /// What may still trade.
+    pub remaining: Qty,
+    /// What has traded.
+    pub filled: Qty,
+}
+
+/// A reconciliation, asked for or complete. Numbered from 1 within the session.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Reconciled {
+    /// Which reconciliation.
+    pub round: u64,
+    /// Open orders reported in it.
+    pub orders: u64,
 }
 
 /// The first four features of a raw signal. The side is in the flags.
@@ -355,6 +425,8 @@ words! {
     Option<RejectCode>: |v: Option<RejectCode>| v.map_or(0, |v| v as u64), RejectCode::from_word;
     Option<ControlCode>: |v: Option<ControlCode>| v.map_or(0, |v| v as u64), ControlCode::from_word;
     Option<AlertCode>: |v: Option<AlertCode>| v.map_or(0, |v| v as u64), AlertCode::from_word;
+    Option<LinkChannel>: |v: Option<LinkChannel>| v.map_or(0, |v| v as u64), LinkChannel::from_word;
+    Option<LinkState>: |v: Option<LinkState>| v.map_or(0, |v| v as u64), LinkState::from_word;
     Option<ExitReason>: |v: Option<ExitReason>| v.map_or(0, |v| v as u64), ExitReason::from_word;
 }
 
@@ -387,6 +459,12 @@ payloads! {
     OrderDone { order, filled }
     Fill { order, execution, price, qty }
     Fee { order, execution, amount }
+    Link { channel, state, connections }
+    PositionReport { round, signed_units, entry }
+    InventoryReport { round, free, locked }
+    AccountReport { round, free, locked, equity }
+    OpenOrderReport { round, order, remaining, filled }
+    Reconciled { round, orders }
     Signal { log_return, volatility, z_score, adx }
     SignalContext { rsi, time_sin, volume_delta, bid_plus_ask }
     Decision { probability, margin, threshold, action }
@@ -436,6 +514,12 @@ pub(super) fn describe(event: &Event, f: &mut fmt::Formatter<'_>) -> fmt::Result
         | EventKind::Query => write!(f, "{:?}", OrderDone::of(event)),
         EventKind::Fill => write!(f, "{:?}", Fill::of(event)),
         EventKind::Fee => write!(f, "{:?}", Fee::of(event)),
+        EventKind::Link => write!(f, "{:?}", Link::of(event)),
+        EventKind::PositionReport => write!(f, "{:?}", PositionReport::of(event)),
+        EventKind::InventoryReport => write!(f, "{:?}", InventoryReport::of(event)),
+        EventKind::AccountReport => write!(f, "{:?}", AccountReport::of(event)),
+        EventKind::OpenOrderReport => write!(f, "{:?}", OpenOrderReport::of(event)),
+        EventKind::Reconciled | EventKind::Reconcile => write!(f, "{:?}", Reconciled::of(event)),
         EventKind::Signal => write!(f, "{:?}", Signal::of(event)),
         EventKind::SignalContext => write!(f, "{:?}", SignalContext::of(event)),
         EventKind::Decision => write!(f, "{:?}", Decision::of(event)),

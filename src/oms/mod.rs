@@ -191,7 +191,8 @@ impl Oms {
             EventKind::CancelRejected => {}
             EventKind::Fill => self.on_fill(id, Fill::of(event), now, out),
             EventKind::Fee => self.on_fee(id, Fee::of(event), now, out),
-            _ => unreachable!("the engine routes only execution kinds here"),
+            // What the venue reports of its own accord is taken up in a file of its own.
+            _ => {}
         }
         self.refresh_deadline();
     }
