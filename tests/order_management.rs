@@ -126,14 +126,15 @@ fn a_signal_becomes_an_order_a_position_and_a_closed_trade() {
     desk.report(EventKind::OrderAccepted, &OrderAck { order: entry.order, venue_order: 7 });
     let opened = desk.report(EventKind::Fill, &fill(entry.order, 1, "1.10010", entry.qty));
     assert!(opened.iter().any(|e| e.kind == EventKind::TradeOpened));
-    desk.report(EventKind::Fee, &Fee { order: entry.order, execution: 1, amount: Money::whole(2) });
+    desk.report(EventKind::Fee, &Fee { order: entry.order, execution: 1, amount: Money::whole(2), base: Qty::ZERO });
     assert_eq!(desk.oms.equity(), "9991.4".parse().unwrap(), "spread of 10 points on 0.66 lots, and the fee");
 
     let exit = submits(&desk.quote("1.10050", "1.10060", 0.1))[0];
     assert_eq!((exit.role, exit.qty), (OrderRole::Exit, entry.qty));
     desk.report(EventKind::OrderAccepted, &OrderAck { order: exit.order, venue_order: 8 });
     desk.report(EventKind::Fill, &fill(exit.order, 2, "1.10050", exit.qty));
-    let closed = desk.report(EventKind::Fee, &Fee { order: exit.order, execution: 2, amount: Money::whole(2) });
+    let closed =
+        desk.report(EventKind::Fee, &Fee { order: exit.order, execution: 2, amount: Money::whole(2), base: Qty::ZERO });
     let costs = closed.iter().find(|e| e.kind == EventKind::TradeCosts).map(TradeCosts::of).unwrap();
     assert_eq!(
         (costs.gross, costs.fees, costs.reason),
@@ -300,7 +301,7 @@ proptest! {
                 }
                 (Move::Fee(amount), _) if executions > 0 => {
                     fees += amount;
-                    desk.report(EventKind::Fee, &Fee { order: OrderId(1), execution: executions, amount: Money::from_units(amount) });
+                    desk.report(EventKind::Fee, &Fee { order: OrderId(1), execution: executions, amount: Money::from_units(amount), base: Qty::ZERO });
                     executions += 1;
                     Vec::new()
                 }

@@ -121,6 +121,12 @@ word_enum! {
         NoFunds = 20, "no-funds";
         /// The fate of an earlier order is unknown.
         UnknownOrder = 21, "unknown-order";
+        /// The order connection is down, or venue and books are not reconciled yet.
+        NotReconciled = 22, "not-reconciled";
+        /// On spot only what is owned can be sold.
+        NoInventory = 23, "no-inventory";
+        /// What is left of a position is below the lot step and cannot be sold.
+        Dust = 24, "dust";
     }
 }
 
@@ -157,6 +163,8 @@ word_enum! {
         GuardianAlive = 5, "guardian-alive";
         /// The guardian has latched.
         GuardianLatched = 6, "guardian-latched";
+        /// What was owned of the instrument before pawl came, never a position; word 1 in units of 1e-8.
+        Baseline = 7, "baseline";
     }
 }
 
@@ -175,6 +183,18 @@ word_enum! {
         ExitFailing = 5, "exit-failing";
         /// A fill or fee could not be accounted: arithmetic left its range.
         AccountOverflow = 6, "account-overflow";
+        /// The order connection is down: everything in flight is unknown.
+        LinkDown = 7, "link-down";
+        /// Found: the venue's position in units of 1e-8. Expected: ours. The venue's was booked.
+        PositionMismatch = 8, "position-mismatch";
+        /// Found: the venue's cash in units of 1e-8. Expected: ours. The venue's was booked.
+        BalanceMismatch = 9, "balance-mismatch";
+        /// An order of an earlier session was open at the venue; it is cancelled.
+        OrphanOrder = 10, "orphan-order";
+        /// An order that pawl never sent is open at the venue.
+        ForeignOrder = 11, "foreign-order";
+        /// A reconciliation was not answered in time and is asked for again.
+        ReconcileLate = 12, "reconcile-late";
     }
 }
 

@@ -26,6 +26,8 @@ pub enum ContractKind {
     /// Profit is proportional to the price difference: spot, FX, linear futures.
     #[default]
     Linear,
+    /// As linear, but what is sold must be owned: no short position beyond the inventory.
+    Spot,
     /// Profit is paid in the base currency (coin-margined futures): watched, not traded.
     Inverse,
 }

@@ -125,7 +125,8 @@ pub struct Trade {
 pub struct Control {
     /// What is ordered; `None` when this version does not know the number.
     pub code: Option<ControlCode>,
-    /// The account's balance, with [`ControlCode::Start`].
+    /// The account's balance, with [`ControlCode::Start`]; units of 1e-8 of the base asset, with
+    /// [`ControlCode::Baseline`].
     pub balance: Money,
 }
 
@@ -178,8 +179,10 @@ pub struct Fee {
     pub order: OrderId,
     /// Which execution.
     pub execution: u64,
-    /// Charged in the account's currency; negative is a rebate.
+    /// Charged, as worth in the account's currency; negative is a rebate.
     pub amount: Money,
+    /// What the venue took of the base asset instead of cash (spot buys); zero when it took cash.
+    pub base: Qty,
 }
 
 /// A connection to the venue changed. With [`LinkState::Down`] every order in flight is unknown.
@@ -458,7 +461,7 @@ payloads! {
     OrderReject { order, code, price }
     OrderDone { order, filled }
     Fill { order, execution, price, qty }
-    Fee { order, execution, amount }
+    Fee { order, execution, amount, base }
     Link { channel, state, connections }
     PositionReport { round, signed_units, entry }
     InventoryReport { round, free, locked }

@@ -105,6 +105,12 @@ impl Engine {
             }
             EventKind::Timer => self.oms.on_timer(input.local_ns, out),
             EventKind::Control => self.oms.on_control(input, out),
+            EventKind::Link
+            | EventKind::PositionReport
+            | EventKind::InventoryReport
+            | EventKind::AccountReport
+            | EventKind::OpenOrderReport
+            | EventKind::Reconciled => self.oms.on_venue(input, out),
             kind if kind.is_input() => self.oms.on_execution(input, out),
             // An output record is not an input; a journal that mixes them is refused by its reader.
             _ => {}

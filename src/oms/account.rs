@@ -36,6 +36,12 @@ impl Account {
         Some(())
     }
 
+    /// The venue's cash is right: what does not add up to it is taken as start balance.
+    pub(super) fn adopt(&mut self, cash: Money) {
+        let difference = cash.checked_sub(self.balance());
+        self.start = difference.and_then(|difference| self.start.checked_add(difference)).unwrap_or(cash);
+    }
+
     fn set_realised(&mut self, id: InstrumentId, profit: Money) {
         self.realised[id.index()] = profit;
     }
@@ -54,14 +60,11 @@ impl Oms {
         now: Nanos,
         out: &mut Outbox,
     ) {
-        let instrument = self.instruments.get(id).expect("books and instruments have the same length");
-        let book = &mut self.books[id.index()];
-        if let Some(profit) = instrument.value(book.position.realised()) {
-            self.account.set_realised(id, profit);
-        } else {
-            self.entries_allowed = false;
+        if !self.sync_realised(id) {
             out.push(EventKind::Alert, id, &alert(AlertCode::AccountOverflow, fill.order, fill.qty.units(), 0));
         }
+        let instrument = self.instruments.get(id).expect("books and instruments have the same length");
+        let book = &mut self.books[id.index()];
         if held_before == 0 || book.trade.is_none() {
             // A position opened by a fill starts a trade; levels are set from the average below.
             let trade = OpenTrade {
@@ -109,6 +112,18 @@ impl Oms {
             trade.target = (self.params.take_profit_points > 0)
                 .then(|| shift(away(self.params.take_profit_points), trade.side.sign()));
         }
+    }
+
+    /// The account's realised profit follows the position's. False, and no entry from here on, when
+    /// the sum leaves the range of money.
+    pub(super) fn sync_realised(&mut self, id: InstrumentId) -> bool {
+        let instrument = self.instruments.get(id).expect("books and instruments have the same length");
+        let Some(profit) = instrument.value(self.books[id.index()].position.realised()) else {
+            self.entries_allowed = false;
+            return false;
+        };
+        self.account.set_realised(id, profit);
+        true
     }
 
     /// The trade is flat and its fees are in: report it and free the instrument.

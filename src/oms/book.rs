@@ -6,6 +6,7 @@ use crate::core::payload::{ExitReason, Quote, TimeInForce};
 use crate::core::{Money, Nanos, OrderId, Price, Qty, Side};
 
 use super::position::Position;
+use super::reconcile::Inventory;
 
 /// Where an instrument's trade stands.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -93,13 +94,56 @@ pub(super) struct Book {
     pub(super) phase: Phase,
     pub(super) position: Position,
     pub(super) trade: Option<OpenTrade>,
-    /// Highest execution number booked: repeats are ignored.
-    pub(super) last_execution: u64,
-    /// Highest execution number whose fee was booked.
-    pub(super) last_fee: u64,
+    /// Executions booked: repeats are ignored, and lower numbers may come after higher ones.
+    pub(super) executions: Seen,
+    /// Executions whose fee was booked.
+    pub(super) fees: Seen,
+    /// Spot only: what is owned of the base asset.
+    pub(super) inventory: Option<Inventory>,
+    /// Position (signed units) and entry price that the present reconciliation reported.
+    pub(super) reported: Option<(i64, Price)>,
+    /// The present reconciliation reported the live order as open.
+    pub(super) seen_open: bool,
     pub(super) last_entry: Option<(Side, Nanos)>,
     /// The last orders sent, newest last, so that a late fill still finds its side.
-    recent: [(OrderId, Option<Side>); 4],
+    recent: [(OrderId, Option<Side>); REMEMBERED],
+}
+
+/// Orders of an instrument that are remembered after they are done.
+const REMEMBERED: usize = 16;
+/// Executions remembered: a venue repeats what is minutes old, not what is hundreds of fills old.
+const EXECUTIONS: usize = 64;
+
+/// The last execution numbers, so that one that comes twice is booked once.
+#[derive(Clone, Debug)]
+pub(super) struct Seen {
+    numbers: [u64; EXECUTIONS],
+    next: usize,
+    highest: u64,
+}
+
+impl Default for Seen {
+    fn default() -> Self {
+        Self { numbers: [0; EXECUTIONS], next: 0, highest: 0 }
+    }
+}
+
+impl Seen {
+    /// Notes a number; false when it is remembered already. Zero is never remembered.
+    pub(super) fn insert(&mut self, number: u64) -> bool {
+        if number != 0 && self.numbers.contains(&number) {
+            return false;
+        }
+        self.numbers[self.next] = number;
+        self.next = (self.next + 1) % EXECUTIONS;
+        self.highest = self.highest.max(number);
+        true
+    }
+
+    /// The highest number noted.
+    pub(super) fn highest(&self) -> u64 {
+        self.highest
+    }
 }
 
 impl Default for Book {
@@ -112,10 +156,13 @@ impl Default for Book {
             phase: Phase::Idle,
             position: Position::default(),
             trade: None,
-            last_execution: 0,
-            last_fee: 0,
+            executions: Seen::default(),
+            fees: Seen::default(),
+            inventory: None,
+            reported: None,
+            seen_open: false,
             last_entry: None,
-            recent: [(OrderId(0), None); 4],
+            recent: [(OrderId(0), None); REMEMBERED],
         }
     }
 }
@@ -124,7 +171,7 @@ impl Book {
     /// Notes an order that was sent.
     pub(super) fn remember(&mut self, order: OrderId, side: Side) {
         self.recent.rotate_left(1);
-        self.recent[3] = (order, Some(side));
+        self.recent[REMEMBERED - 1] = (order, Some(side));
     }
 
     /// The side of one of the last orders sent, dead or alive.

@@ -19,17 +19,20 @@ impl Oms {
         if !self.entries_allowed {
             return Err(broken(Refusal::EntriesStopped, 1, 0));
         }
-        let contract = self.instrument(id).spec().contract;
-        if contract != ContractKind::Linear {
+        if self.instrument(id).spec().contract == ContractKind::Inverse {
             return Err(broken(Refusal::Contract, 1, 0));
+        }
+        if !self.trusts_venue() {
+            return Err(broken(Refusal::NotReconciled, 1, 0));
         }
         checks::check_state(&self.params, &self.books[id.index()], self.guardian, side, now)?;
         if let Phase::Settling(reason) = self.books[id.index()].phase {
             self.close_trade(id, reason, out);
         }
         self.rate.check(now)?;
-        let quantity = checks::size(&self.params, self.instrument(id), self.balance())?;
+        let sized = checks::size(&self.params, self.instrument(id), self.balance())?;
         let (price, time_in_force) = self.entry_price(id, side, 0)?;
+        let quantity = self.within_holdings(id, side, price, sized)?;
         self.check_entry_order(id, price, quantity)?;
         self.intents = self.intents.checked_add(1).ok_or(broken(Refusal::Overflow, i64::from(u32::MAX), 0))?;
         self.rate.record(now);
@@ -75,6 +78,9 @@ impl Oms {
         if !self.entries_allowed {
             return Err(broken(Refusal::EntriesStopped, 1, 0));
         }
+        if !self.trusts_venue() {
+            return Err(broken(Refusal::NotReconciled, 1, 0));
+        }
         // The retry is the same intent, so the duplicate rule is not about it; every other rule is.
         let last_entry = self.books[id.index()].last_entry.take();
         let state = checks::check_state(&self.params, &self.books[id.index()], self.guardian, first.side, now);
@@ -82,12 +88,13 @@ impl Oms {
         state?;
         self.rate.check(now)?;
         let (price, time_in_force) = self.entry_price(id, first.side, self.params.retry_points)?;
-        self.check_entry_order(id, price, first.quantity)?;
+        let quantity = self.within_holdings(id, first.side, price, first.quantity)?;
+        self.check_entry_order(id, price, quantity)?;
         self.rate.record(now);
         let plan = Plan {
             side: first.side,
             price,
-            quantity: first.quantity,
+            quantity,
             time_in_force,
             role: OrderRole::Entry,
             intent: first.intent,

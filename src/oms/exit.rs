@@ -48,10 +48,11 @@ impl Oms {
     /// Closes the position, or takes back the entry, whatever the market says.
     pub(super) fn flatten(&mut self, id: InstrumentId, now: Nanos, out: &mut Outbox) {
         match self.books[id.index()].phase {
-            Phase::Holding { .. } => self.start_exit(id, ExitReason::Operator, now, out),
+            Phase::Holding { .. } if self.trusts_venue() => self.start_exit(id, ExitReason::Operator, now, out),
             Phase::Entering(order) if order.time_in_force == TimeInForce::Limit => self.send_cancel(id, now, out),
             Phase::Settling(reason) => self.close_trade(id, reason, out),
-            Phase::Idle | Phase::Entering(_) | Phase::Exiting(..) => {}
+            // A position that cannot be closed now is closed when the supervisor says so again.
+            Phase::Idle | Phase::Holding { .. } | Phase::Entering(_) | Phase::Exiting(..) => {}
         }
     }
 
@@ -70,7 +71,7 @@ impl Oms {
         now: Nanos,
         out: &mut Outbox,
     ) {
-        if order.attempt == 1 {
+        if order.attempt == 1 && self.trusts_venue() {
             return self.send_exit(id, reason, order.intent, 2, now, out);
         }
         let left = self.books[id.index()].position.quantity().units();
@@ -94,6 +95,9 @@ impl Oms {
         let worse = self.params.retry_points * i64::from(attempt - 1);
         let touch = book.far_touch(side);
         let price = checks::marketable_price(instrument, touch, side, self.params.slippage_points + worse);
+        if book.position.quantity() < instrument.spec().lot_step {
+            return self.leave_dust(id, reason, touch, out);
+        }
         // What the venue's grid cannot express stays; never more than is held.
         let quantity = book.position.quantity().min(instrument.spec().max_lot).floor_to(instrument.spec().lot_step);
         let (Some(price), Some(quantity)) = (price, quantity.filter(|quantity| quantity.is_positive())) else {

@@ -12,9 +12,11 @@ mod book;
 mod checks;
 mod entry;
 mod exit;
+mod holdings;
 mod outbox;
 mod params;
 mod position;
+mod reconcile;
 
 use crate::core::payload::{
     Action, AlertCode, AlertRecord, Control, ControlCode, Decision, ExitReason, Fee, Fill, OrderAck, OrderDone,
@@ -31,6 +33,7 @@ use checks::{Broken, GuardianView, RateLimiter};
 pub use outbox::Outbox;
 pub use params::{EntryStyle, OmsParams, OmsParamsError};
 pub use position::Position;
+use reconcile::Trust;
 
 /// Owns orders, positions, account and risk of one session.
 pub struct Oms {
@@ -41,6 +44,13 @@ pub struct Oms {
     rate: RateLimiter,
     guardian: GuardianView,
     entries_allowed: bool,
+    trust: Trust,
+    /// The present reconciliation, numbered from 1.
+    round: u64,
+    /// Cash that the present reconciliation reported.
+    reported_cash: Option<Money>,
+    /// Free cash as last reported, with our own fills since.
+    free_cash: Option<Money>,
     session: u32,
     orders_sent: u32,
     intents: u32,
@@ -64,6 +74,10 @@ impl Oms {
             instruments: instruments.clone(),
             guardian: GuardianView { last_heard: Nanos::NONE, latched: false },
             entries_allowed: true,
+            trust: Trust::Full,
+            round: 0,
+            reported_cash: None,
+            free_cash: None,
             session,
             orders_sent: 0,
             intents: 0,
@@ -140,6 +154,7 @@ impl Oms {
 
     /// Time passed: every deadline that is due is served.
     pub fn on_timer(&mut self, now: Nanos, out: &mut Outbox) {
+        self.serve_reconciliation(now, out);
         for index in 0..self.books.len() {
             if !out.has_room() {
                 // Served at the next input: the deadline stays due.
@@ -167,6 +182,7 @@ impl Oms {
             }
             Some(ControlCode::GuardianAlive) => self.guardian.last_heard = event.local_ns,
             Some(ControlCode::GuardianLatched) => self.guardian.latched = true,
+            Some(ControlCode::Baseline) => self.set_baseline(event.instrument, control),
         }
     }
 
@@ -201,7 +217,7 @@ impl Oms {
         let index = id.index();
         match self.books[index].phase {
             Phase::Settling(reason) => self.close_trade(id, reason, out),
-            Phase::Holding { not_before } if now >= not_before => self.try_exit(id, now, out),
+            Phase::Holding { not_before } if now >= not_before && self.trusts_venue() => self.try_exit(id, now, out),
             Phase::Entering(order) if self.books[index].position.side().is_some() => {
                 if order.state == OrderState::Working && self.exit_reason(id, now).is_some() {
                     self.send_cancel(id, now, out);
@@ -285,10 +301,6 @@ impl Oms {
 
     /// Books a fill. Its order may be the live one, an older one (late), or unknown.
     fn on_fill(&mut self, id: InstrumentId, fill: Fill, now: Nanos, out: &mut Outbox) {
-        let book = &mut self.books[id.index()];
-        if fill.execution <= book.last_execution {
-            return;
-        }
         if !fill.qty.is_positive() || !fill.price.is_positive() {
             return out.push(
                 EventKind::Alert,
@@ -296,6 +308,7 @@ impl Oms {
                 &alert(AlertCode::UnknownExecution, fill.order, fill.qty.units(), 1),
             );
         }
+        let book = &mut self.books[id.index()];
         let known = book.order().filter(|order| order.id == fill.order).copied();
         let Some(side) = book.side_of(fill.order) else {
             return out.push(
@@ -304,8 +317,22 @@ impl Oms {
                 &alert(AlertCode::UnknownExecution, fill.order, fill.qty.units(), 0),
             );
         };
+        if self.books[id.index()].executions.insert(fill.execution) {
+            self.book_fill(id, side, &fill, known.as_ref(), now, out);
+        }
+    }
+
+    /// Books a fill that was checked and is new.
+    fn book_fill(
+        &mut self,
+        id: InstrumentId,
+        side: Side,
+        fill: &Fill,
+        known: Option<&book::WorkingOrder>,
+        now: Nanos,
+        out: &mut Outbox,
+    ) {
         let book = &mut self.books[id.index()];
-        book.last_execution = fill.execution;
         let held_before = book.position.signed_units();
         if book.position.apply(side, fill.price, fill.qty).is_none() {
             self.entries_allowed = false;
@@ -322,7 +349,8 @@ impl Oms {
         } else {
             out.push(EventKind::Alert, id, &alert(AlertCode::UnknownExecution, fill.order, fill.qty.units(), 0));
         }
-        self.account_for_fill(id, side, &fill, known.as_ref(), held_before, now, out);
+        self.track_holdings(id, side, fill);
+        self.account_for_fill(id, side, fill, known, held_before, now, out);
         if self.books[id.index()].order().is_some_and(|order| order.remaining().is_zero()) {
             self.order_finished(id, now, out);
         } else {
@@ -332,10 +360,9 @@ impl Oms {
 
     fn on_fee(&mut self, id: InstrumentId, fee: Fee, _now: Nanos, out: &mut Outbox) {
         let book = &mut self.books[id.index()];
-        if fee.execution <= book.last_fee {
+        if !book.fees.insert(fee.execution) {
             return;
         }
-        book.last_fee = fee.execution;
         if let Some(trade) = &mut book.trade {
             trade.fees = trade.fees.checked_add(fee.amount).unwrap_or(trade.fees);
         }
@@ -343,9 +370,10 @@ impl Oms {
             self.entries_allowed = false;
             out.push(EventKind::Alert, id, &alert(AlertCode::AccountOverflow, fee.order, fee.amount.units(), 0));
         }
+        self.take_base_fee(id, fee, out);
         let book = &self.books[id.index()];
         if let Phase::Settling(reason) = book.phase
-            && fee.execution >= book.last_execution
+            && fee.execution >= book.executions.highest()
         {
             self.close_trade(id, reason, out);
         }
@@ -387,7 +415,7 @@ impl Oms {
         match book.phase {
             Phase::Settling(reason) => self.close_trade(id, reason, out),
             Phase::Holding { .. } if self.deadline_of(id) <= now => self.try_exit(id, now, out),
-            Phase::Entering(order) | Phase::Exiting(order, _) if order.deadline <= now => {
+            Phase::Entering(order) | Phase::Exiting(order, _) if self.deadline_of(id) <= now => {
                 self.order_overdue(id, order, now, out);
             }
             _ => {}
@@ -427,6 +455,9 @@ impl Oms {
     fn deadline_of(&self, id: InstrumentId) -> Nanos {
         let book = &self.books[id.index()];
         match book.phase {
+            // While nothing can be sent, nothing is due; the reconnect sets the next deadline.
+            Phase::Entering(_) | Phase::Exiting(..) if self.trust == Trust::Lost => Nanos::MAX,
+            Phase::Holding { .. } if !self.trusts_venue() => Nanos::MAX,
             Phase::Entering(order) | Phase::Exiting(order, _) => order.deadline,
             Phase::Idle | Phase::Settling(_) => Nanos::MAX,
             Phase::Holding { not_before } => {
@@ -441,7 +472,11 @@ impl Oms {
 
     fn refresh_deadline(&mut self) {
         let ids = 0..self.books.len() as u16;
-        self.next_deadline = ids.map(|id| self.deadline_of(InstrumentId(id))).min().unwrap_or(Nanos::MAX);
+        let books = ids.map(|id| self.deadline_of(InstrumentId(id))).min().unwrap_or(Nanos::MAX);
+        self.next_deadline = match self.trust {
+            Trust::Asked { again, .. } => books.min(again),
+            Trust::Full | Trust::Lost => books,
+        };
     }
 
     fn next_order_id(&mut self) -> OrderId {

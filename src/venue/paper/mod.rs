@@ -249,7 +249,7 @@ impl PaperVenue {
                     if amount.is_zero() {
                         continue;
                     }
-                    Fee { order, execution, amount }.event(EventKind::Fee, id, now, due)
+                    Fee { order, execution, amount, base: Qty::ZERO }.event(EventKind::Fee, id, now, due)
                 }
             };
             self.reports.push_back(event);

@@ -1,0 +1,92 @@
+//! Spot: only what is owned can be sold, and only what is in cash can be spent.
+//!
+//! Between two reports of the venue the holdings are kept up with our own fills. Fees that the venue
+//! takes of the base asset make a position smaller than its fills; what is then left below the lot
+//! step cannot be sold and is left as dust. Other contracts pass through here unchanged.
+
+use crate::core::payload::{ExitReason, Fee, Fill, Refusal};
+use crate::core::{ContractKind, InstrumentId, Money, OrderId, Price, Qty, SCALE, Side};
+
+use super::book::Phase;
+use super::checks::{Broken, broken};
+use super::{Oms, Outbox, refuse};
+
+impl Oms {
+    /// The quantity that inventory and cash allow, on the lot step.
+    pub(super) fn within_holdings(
+        &self,
+        id: InstrumentId,
+        side: Side,
+        price: Price,
+        wanted: Qty,
+    ) -> Result<Qty, Broken> {
+        let spec = self.instrument(id).spec();
+        if spec.contract != ContractKind::Spot {
+            return Ok(wanted);
+        }
+        let (available, reason) = match side {
+            Side::Buy => (self.affordable(id, price, wanted), Refusal::NoFunds),
+            Side::Sell => {
+                let inventory = self.books[id.index()].inventory;
+                (inventory.map_or(Qty::ZERO, |inventory| inventory.free.min(wanted)), Refusal::NoInventory)
+            }
+        };
+        match available.floor_to(spec.lot_step) {
+            Some(quantity) if quantity >= spec.min_lot => Ok(quantity),
+            _ => Err(broken(reason, available.units(), wanted.units())),
+        }
+    }
+
+    /// A fill of ours moves inventory and cash before the venue's own report does.
+    pub(super) fn track_holdings(&mut self, id: InstrumentId, side: Side, fill: &Fill) {
+        if self.instrument(id).spec().contract != ContractKind::Spot || fill.order == OrderId::default() {
+            return;
+        }
+        let cost = self.instrument(id).notional(fill.price, fill.qty);
+        self.move_cash(cost.and_then(|cost| cost.checked_mul(-side.sign())));
+        if let Some(inventory) = &mut self.books[id.index()].inventory {
+            let free = match side {
+                Side::Buy => inventory.free.checked_add(fill.qty),
+                Side::Sell => inventory.free.checked_sub(fill.qty),
+            };
+            inventory.free = free.unwrap_or(Qty::ZERO).max(Qty::ZERO);
+        }
+    }
+
+    /// A fee taken of the base asset: its worth was charged as a fee, so its quantity leaves the
+    /// position at the average price and equity falls by the fee once, not twice.
+    pub(super) fn take_base_fee(&mut self, id: InstrumentId, fee: Fee, out: &mut Outbox) {
+        let book = &mut self.books[id.index()];
+        let (Some(side), true) = (book.position.side(), fee.base.is_positive()) else { return };
+        let taken = fee.base.min(book.position.quantity());
+        let Some(worth) = unit_price(fee.amount, taken) else { return };
+        if book.position.apply(side.opposite(), worth, taken).is_none() {
+            refuse(id, broken(Refusal::Overflow, taken.units(), 0), fee.order, out);
+            return;
+        }
+        if let Some(inventory) = &mut book.inventory {
+            inventory.free = inventory.free.checked_sub(taken).unwrap_or(Qty::ZERO).max(Qty::ZERO);
+        }
+        self.sync_realised(id);
+    }
+
+    /// What is left is below the lot step: it stays in the inventory, booked at the touch.
+    pub(super) fn leave_dust(&mut self, id: InstrumentId, reason: ExitReason, touch: Price, out: &mut Outbox) {
+        let book = &mut self.books[id.index()];
+        let (Some(side), dust) = (book.position.side(), book.position.quantity()) else { return };
+        if !touch.is_positive() || book.position.apply(side.opposite(), touch, dust).is_none() {
+            return;
+        }
+        book.phase = Phase::Settling(reason);
+        refuse(id, broken(Refusal::Dust, dust.units(), 0), OrderId::default(), out);
+        self.sync_realised(id);
+        self.close_trade(id, reason, out);
+    }
+}
+
+/// What one unit costs when `quantity` is worth `amount`, rounded down; `None` unless both are
+/// above zero. On spot a lot is one unit of the base, so money and price × quantity agree.
+fn unit_price(amount: Money, quantity: Qty) -> Option<Price> {
+    let units = (i128::from(amount.units()) * i128::from(SCALE)).checked_div(i128::from(quantity.units()))?;
+    i64::try_from(units).ok().map(Price::from_units).filter(|price| price.is_positive())
+}

@@ -1,0 +1,280 @@
+//! The venue is right: what the order manager does when a connection is lost and found again.
+//!
+//! | state | what it means | new orders |
+//! |---|---|---|
+//! | [`Trust::Full`] | venue and books agree, as far as is known | yes |
+//! | [`Trust::Lost`] | the order connection is down; every order in flight is unknown | none |
+//! | [`Trust::Asked`] | connected, a reconciliation was asked for | none |
+//!
+//! A reconciliation is a numbered question ([`EventKind::Reconcile`]) whose answer is a run of
+//! reports that ends with [`EventKind::Reconciled`]. Orders of ours that are open at the venue and
+//! that nobody here waits for are cancelled; an order that is awaited here and not open there is
+//! asked about, and the question is put again once its fate is known. Only a round without any order
+//! in flight compares positions and cash; a difference is alerted and the venue's figure is booked.
+//!
+//! A simulated venue sends no [`EventKind::Link`], so a backtest is in [`Trust::Full`] throughout.
+
+use crate::core::payload::{
+    AccountReport, AlertCode, Control, InventoryReport, Link, LinkChannel, LinkState, OpenOrderReport, OrderDone,
+    PositionReport, Reconciled,
+};
+use crate::core::{ContractKind, Event, EventKind, InstrumentId, Money, Nanos, OrderId, Payload, Price, Qty, Side};
+
+use super::book::OrderState;
+use super::{Oms, Outbox, alert};
+
+/// Acknowledge timeouts that a reconciliation may take before it is asked for again.
+const PATIENCE: u64 = 5;
+
+/// How far the books can be believed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Trust {
+    /// Venue and books agree.
+    Full,
+    /// The order connection is down.
+    Lost,
+    /// A reconciliation is under way; it is asked for again at `again`. Once it was `answered`, only
+    /// the fate of orders in flight is awaited.
+    Asked { again: Nanos, answered: bool },
+}
+
+/// What is owned of a spot instrument's base asset, and how much of it is not ours to sell.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Inventory {
+    /// Free to sell, as last told, with our own fills since.
+    pub(super) free: Qty,
+    /// Owned before the session and never counted as a position.
+    pub(super) baseline: Option<Qty>,
+}
+
+impl Oms {
+    /// True when orders may be sent at all.
+    pub(super) fn trusts_venue(&self) -> bool {
+        self.trust == Trust::Full
+    }
+
+    /// True while the order connection is up and venue and books agree. A backtest always is.
+    pub fn is_reconciled(&self) -> bool {
+        self.trusts_venue()
+    }
+
+    /// What the venue reported of its own accord, or in answer to a reconciliation.
+    pub fn on_venue(&mut self, event: &Event, out: &mut Outbox) {
+        let (id, now) = (event.instrument, event.local_ns);
+        match event.kind {
+            EventKind::Link => self.on_link(Link::of(event), now, out),
+            EventKind::AccountReport => self.on_account(AccountReport::of(event)),
+            EventKind::InventoryReport => self.on_inventory(id, InventoryReport::of(event)),
+            EventKind::PositionReport => self.on_position(id, PositionReport::of(event)),
+            EventKind::OpenOrderReport => self.on_open_order(id, OpenOrderReport::of(event), out),
+            EventKind::Reconciled => self.on_reconciled(Reconciled::of(event), now, out),
+            _ => {}
+        }
+        self.refresh_deadline();
+    }
+
+    /// What was owned before pawl came, told by an operator: never counted as a position.
+    pub(super) fn set_baseline(&mut self, id: InstrumentId, control: Control) {
+        if let Some(book) = self.books.get_mut(id.index()) {
+            book.inventory.get_or_insert_default().baseline = Some(Qty::from_units(control.balance.units()));
+        }
+    }
+
+    fn on_link(&mut self, link: Link, now: Nanos, out: &mut Outbox) {
+        if link.channel != Some(LinkChannel::Orders) {
+            // Market data that stops is caught by its age; its return begins with a gap event.
+            return;
+        }
+        if link.state == Some(LinkState::Up) {
+            self.ask(now, out);
+            return;
+        }
+        // A state that this version does not know is not a working connection.
+        self.trust = Trust::Lost;
+        out.push(EventKind::Alert, InstrumentId(0), &alert(AlertCode::LinkDown, OrderId::default(), 0, 0));
+        for book in &mut self.books {
+            if let Some(order) = book.order_mut() {
+                order.state = OrderState::Unknown;
+            }
+        }
+    }
+
+    /// Puts the question to the venue.
+    fn ask(&mut self, now: Nanos, out: &mut Outbox) {
+        self.round += 1;
+        for book in &mut self.books {
+            (book.reported, book.seen_open) = (None, false);
+        }
+        self.reported_cash = None;
+        let patience = crate::core::Span(self.params.acknowledge_timeout.0.saturating_mul(PATIENCE));
+        self.trust = Trust::Asked { again: now.plus(patience), answered: false };
+        out.push(EventKind::Reconcile, InstrumentId(0), &Reconciled { round: self.round, orders: 0 });
+    }
+
+    /// A reconciliation that nobody answered is asked for again.
+    pub(super) fn serve_reconciliation(&mut self, now: Nanos, out: &mut Outbox) {
+        if let Trust::Asked { again, answered } = self.trust
+            && again <= now
+        {
+            if !answered {
+                let late = alert(AlertCode::ReconcileLate, OrderId::default(), self.round as i64, 0);
+                out.push(EventKind::Alert, InstrumentId(0), &late);
+            }
+            self.ask(now, out);
+        }
+    }
+
+    fn on_account(&mut self, report: AccountReport) {
+        self.free_cash = Some(report.free);
+        if report.round == self.round && report.round > 0 {
+            self.reported_cash = report.free.checked_add(report.locked);
+        }
+    }
+
+    fn on_inventory(&mut self, id: InstrumentId, report: InventoryReport) {
+        let (round, Some(book)) = (self.round, self.books.get_mut(id.index())) else { return };
+        let Some(total) = report.free.checked_add(report.locked) else { return };
+        let inventory = book.inventory.get_or_insert_default();
+        inventory.free = report.free;
+        // What was there before the first order is not ours, unless an operator said otherwise.
+        let held = Qty::from_units(book.position.signed_units());
+        let baseline = *inventory.baseline.get_or_insert(total.checked_sub(held).unwrap_or(total));
+        if report.round == round && round > 0 {
+            book.reported = total.checked_sub(baseline).map(|units| (units.units(), Price::ZERO));
+        }
+    }
+
+    fn on_position(&mut self, id: InstrumentId, report: PositionReport) {
+        let round = self.round;
+        if let Some(book) = self.books.get_mut(id.index())
+            && report.round == round
+            && round > 0
+        {
+            book.reported = Some((report.signed_units, report.entry));
+        }
+    }
+
+    fn on_open_order(&mut self, id: InstrumentId, report: OpenOrderReport, out: &mut Outbox) {
+        if report.round != self.round {
+            return;
+        }
+        let Some(book) = self.books.get_mut(id.index()) else { return };
+        if book.order().is_some_and(|order| order.id == report.order) {
+            book.seen_open = true;
+        } else if report.order == OrderId::default() {
+            // Somebody else trades this account. Not ours to cancel; a person must know.
+            let left = report.remaining.units();
+            out.push(EventKind::Alert, id, &alert(AlertCode::ForeignOrder, report.order, left, 0));
+        } else {
+            let left = report.remaining.units();
+            out.push(EventKind::Alert, id, &alert(AlertCode::OrphanOrder, report.order, left, 0));
+            out.push(EventKind::Cancel, id, &OrderDone { order: report.order, filled: Qty::ZERO });
+        }
+    }
+
+    fn on_reconciled(&mut self, answer: Reconciled, now: Nanos, out: &mut Outbox) {
+        if answer.round != self.round || !matches!(self.trust, Trust::Asked { .. }) {
+            return;
+        }
+        let mut in_flight = false;
+        for index in 0..self.books.len() {
+            let id = InstrumentId(index as u16);
+            let book = &mut self.books[index];
+            let seen = book.seen_open;
+            if let Some(order) = book.order_mut() {
+                in_flight = true;
+                order.deadline = now.plus(self.params.acknowledge_timeout);
+                if seen {
+                    // Open after all: taken back, whatever it was for.
+                    order.state = OrderState::Cancelling;
+                    let cancel = OrderDone { order: order.id, filled: Qty::ZERO };
+                    out.push(EventKind::Cancel, id, &cancel);
+                } else {
+                    order.state = OrderState::Unknown;
+                    out.push(EventKind::Query, id, &OrderDone { order: order.id, filled: Qty::ZERO });
+                }
+            }
+        }
+        if in_flight {
+            // Asked again when the fates are known, at the latest after the usual patience.
+            self.trust = Trust::Asked { again: now.plus(self.params.acknowledge_timeout), answered: true };
+            return;
+        }
+        for index in 0..self.books.len() {
+            self.adopt_reported(InstrumentId(index as u16), now, out);
+        }
+        self.adopt_cash(out);
+        self.trust = Trust::Full;
+    }
+
+    /// The venue's position is booked where it differs by a lot step or more.
+    fn adopt_reported(&mut self, id: InstrumentId, now: Nanos, out: &mut Outbox) {
+        let spec = self.instrument(id).spec();
+        let (step, spot) = (spec.lot_step.units(), spec.contract == ContractKind::Spot);
+        let book = &self.books[id.index()];
+        let ours = book.position.signed_units();
+        let (theirs, entry) = match book.reported {
+            Some(reported) => reported,
+            // Derivatives: what is not reported is not there. Spot: nothing is known, nothing changes.
+            None if spot || ours == 0 => return,
+            None => (0, Price::ZERO),
+        };
+        let Some(difference) = theirs.checked_sub(ours) else { return };
+        if difference.unsigned_abs() < step.unsigned_abs() {
+            return;
+        }
+        out.push(EventKind::Alert, id, &alert(AlertCode::PositionMismatch, OrderId::default(), theirs, ours));
+        let side = if difference > 0 { Side::Buy } else { Side::Sell };
+        let mark = book.far_touch(side);
+        let price = if entry.is_positive() && ours == 0 { entry } else { mark };
+        let price = if price.is_positive() { price } else { book.position.average_price().unwrap_or(entry) };
+        if !price.is_positive() {
+            // No price to book it at: no entry until a person has looked.
+            self.entries_allowed = false;
+            return;
+        }
+        let fill = crate::core::payload::Fill {
+            order: OrderId::default(),
+            execution: 0,
+            price,
+            qty: Qty::from_units(difference).abs(),
+        };
+        self.book_fill(id, side, &fill, None, now, out);
+    }
+
+    /// The venue's cash replaces ours when nothing is held that would explain a difference.
+    fn adopt_cash(&mut self, out: &mut Outbox) {
+        let Some(cash) = self.reported_cash else { return };
+        if self.books.iter().any(|book| book.position.side().is_some()) {
+            return;
+        }
+        let ours = self.account.balance();
+        if cash == ours {
+            return;
+        }
+        if self.round > 1 {
+            let found = alert(AlertCode::BalanceMismatch, OrderId::default(), cash.units(), ours.units());
+            out.push(EventKind::Alert, InstrumentId(0), &found);
+        }
+        self.account.adopt(cash);
+    }
+
+    /// Free cash, where the venue reports it.
+    pub(super) fn affordable(&self, id: InstrumentId, price: Price, wanted: Qty) -> Qty {
+        let (Some(free), Some(one)) = (self.free_cash, self.instrument(id).notional(price, Qty::whole(1))) else {
+            return wanted;
+        };
+        if !one.is_positive() || !free.is_positive() {
+            return Qty::ZERO;
+        }
+        let units = i128::from(free.units()) * i128::from(crate::core::SCALE) / i128::from(one.units());
+        wanted.min(Qty::from_units(i64::try_from(units).unwrap_or(i64::MAX)))
+    }
+
+    /// Cash spent or received by our own fills until the venue reports anew.
+    pub(super) fn move_cash(&mut self, amount: Option<Money>) {
+        if let (Some(free), Some(amount)) = (self.free_cash, amount) {
+            self.free_cash = free.checked_add(amount);
+        }
+    }
+}
