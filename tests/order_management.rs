@@ -1,120 +1,18 @@
 //! Promises of the order manager, kept against a venue that answers anything in any order.
 
+#[path = "common/desk.rs"]
+mod desk;
+
 use std::collections::BTreeMap;
 
+use desk::{Desk, ID, fill, refusals, submits, table};
 use pawl::core::payload::{
-    Action, AlertRecord, Control, ControlCode, Decision, ExitReason, Fee, Fill, OrderAck, OrderDone, OrderReject,
-    OrderRole, Quote, Refusal, RefusalRecord, RejectCode, Submit, TimeInForce, TradeCosts,
+    AlertRecord, ControlCode, ExitReason, Fee, Fill, OrderAck, OrderDone, OrderReject, OrderRole, Refusal, RejectCode,
+    Submit, TimeInForce, TradeCosts,
 };
-use pawl::core::{
-    ContractKind, Event, EventKind, InstrumentId, InstrumentSpec, InstrumentTable, Money, Nanos, OrderId, Payload,
-    Price, Qty, Side, Span,
-};
-use pawl::oms::{EntryStyle, Oms, OmsParams, Outbox};
-use pawl::quant::{Features, MarketView, RawSignal};
+use pawl::core::{ContractKind, EventKind, Money, OrderId, Payload, Price, Qty, Side, Span};
+use pawl::oms::{EntryStyle, OmsParams};
 use proptest::prelude::*;
-
-const ID: InstrumentId = InstrumentId(0);
-const T0: u64 = 1_700_000_000_000_000_000;
-
-fn table() -> InstrumentTable {
-    InstrumentTable::new([InstrumentSpec {
-        symbol: "EURUSD".into(),
-        tick_size: "0.00001".parse().unwrap(),
-        lot_step: "0.01".parse().unwrap(),
-        min_lot: "0.01".parse().unwrap(),
-        max_lot: Qty::whole(5),
-        point_size: "0.00001".parse().unwrap(),
-        point_value: Money::whole(1),
-        currency: "USD".into(),
-        contract: ContractKind::Linear,
-    }])
-    .unwrap()
-}
-
-/// The order manager with a hand on every wire.
-struct Desk {
-    oms: Oms,
-    out: Outbox,
-    now: Nanos,
-    sequence: u64,
-    quote: Quote,
-}
-
-impl Desk {
-    fn new(params: &OmsParams) -> Self {
-        let mut desk = Self {
-            oms: Oms::new(params, &table(), 1).unwrap(),
-            out: Outbox::new(),
-            now: Nanos(T0),
-            sequence: 0,
-            quote: Quote::default(),
-        };
-        desk.control(ControlCode::Start, Money::whole(10_000));
-        desk
-    }
-
-    fn event(&mut self, kind: EventKind, payload: &impl Payload) -> Event {
-        self.sequence += 1;
-        let mut event = payload.event(kind, ID, self.now, self.now);
-        event.sequence = self.sequence;
-        self.out.begin(&event);
-        event
-    }
-
-    fn control(&mut self, code: ControlCode, balance: Money) -> Vec<Event> {
-        let event = self.event(EventKind::Control, &Control { code: Some(code), balance });
-        self.oms.on_control(&event, &mut self.out);
-        self.out.events().to_vec()
-    }
-
-    fn quote(&mut self, bid: &str, ask: &str, z_score: f64) -> Vec<Event> {
-        self.signal(bid, ask, z_score, None)
-    }
-
-    /// A quote, with an approved signal on it.
-    fn signal(&mut self, bid: &str, ask: &str, z_score: f64, side: Option<Side>) -> Vec<Event> {
-        let (bid, ask) = (bid.parse().unwrap(), ask.parse().unwrap());
-        self.quote = Quote { bid, ask, bid_qty: Qty::ZERO, ask_qty: Qty::ZERO };
-        let event = self.event(EventKind::Quote, &{ self.quote });
-        let decision = side.map(|side| approved(side, z_score));
-        let signal = decision.map(|(signal, _)| signal);
-        self.oms.on_market(&event, &MarketView { z_score, signal }, decision, &mut self.out);
-        self.out.events().to_vec()
-    }
-
-    fn report(&mut self, kind: EventKind, payload: &impl Payload) -> Vec<Event> {
-        let event = self.event(kind, payload);
-        self.oms.on_execution(&event, &mut self.out);
-        self.out.events().to_vec()
-    }
-
-    fn wait(&mut self, span: Span) -> Vec<Event> {
-        self.now = self.now.plus(span);
-        let event = self.event(EventKind::Timer, &OrderDone { order: OrderId(0), filled: Qty::ZERO });
-        self.oms.on_timer(event.local_ns, &mut self.out);
-        self.out.events().to_vec()
-    }
-}
-
-fn approved(side: Side, z_score: f64) -> (RawSignal, Decision) {
-    let features =
-        Features { log_return: 0.0, volatility: 1e-4, z_score, adx: 10.0, rsi: 50.0, time_sin: 0.0, volume_delta: 0.0 };
-    let action = if side == Side::Buy { Action::ExecuteBuy } else { Action::ExecuteSell };
-    (RawSignal { side, features }, Decision { probability: 0.9, margin: 2.2, threshold: 0.85, action: Some(action) })
-}
-
-fn submits(events: &[Event]) -> Vec<Submit> {
-    events.iter().filter(|e| e.kind == EventKind::Submit).map(Submit::of).collect()
-}
-
-fn refusals(events: &[Event]) -> Vec<Refusal> {
-    events.iter().filter(|e| e.kind == EventKind::Refusal).filter_map(|e| RefusalRecord::of(e).reason).collect()
-}
-
-fn fill(order: OrderId, execution: u64, price: &str, qty: Qty) -> Fill {
-    Fill { order, execution, price: price.parse().unwrap(), qty }
-}
 
 #[test]
 fn a_signal_becomes_an_order_a_position_and_a_closed_trade() {
@@ -269,7 +167,7 @@ proptest! {
     fn no_order_breaks_a_limit_and_the_books_always_balance(moves in prop::collection::vec(any_move(), 1..150), limit_entries: bool) {
         let entry = if limit_entries { EntryStyle::Limit } else { EntryStyle::Ioc };
         let mut desk = Desk::new(&OmsParams { entry, max_orders: 1000, ..OmsParams::default() });
-        let spec = table().get(ID).unwrap().spec().clone();
+        let spec = table(ContractKind::Linear).get(ID).unwrap().spec().clone();
         let mut alive: Option<(Submit, Side, i64)> = None;
         let (mut executions, mut held, mut cash, mut fees) = (0u64, 0i64, 0i128, 0i64);
         let mut attempts: BTreeMap<u32, u8> = BTreeMap::new();

@@ -92,6 +92,19 @@ pub enum InstrumentError {
         /// The maximum lot.
         max: Qty,
     },
+    /// A lot of a spot instrument is one unit of its base.
+    #[error(
+        "instrument {symbol}: on spot a lot is one unit of the base, so expected point_value = point_size, \
+         found {point_value} and {point_size}"
+    )]
+    SpotLot {
+        /// Which instrument.
+        symbol: String,
+        /// The value of a point.
+        point_value: Money,
+        /// The size of a point.
+        point_size: Price,
+    },
     /// The symbol is empty, or has characters that would break a file name or a table.
     #[error("expected an instrument symbol of 1 to 32 letters, digits, '-', '_', '.' or '/', found {0:?}")]
     Symbol(String),
@@ -124,6 +137,10 @@ impl Instrument {
         if let Some((field, units)) = fields.into_iter().find(|(_, units)| *units <= 0) {
             let found = Price::from_units(units).to_string();
             return Err(InstrumentError::NotPositive { symbol: spec.symbol, field, found });
+        }
+        if spec.contract == ContractKind::Spot && spec.point_value.units() != spec.point_size.units() {
+            let InstrumentSpec { symbol, point_value, point_size, .. } = spec;
+            return Err(InstrumentError::SpotLot { symbol, point_value, point_size });
         }
         let on_step = |lot: Qty| lot.units() % spec.lot_step.units() == 0;
         if spec.min_lot > spec.max_lot || !on_step(spec.min_lot) || !on_step(spec.max_lot) {
@@ -287,6 +304,7 @@ mod tests {
         };
         assert!(error(|s| s.point_value = Money::ZERO).contains("expected point_value above 0, found 0"));
         assert!(error(|s| s.tick_size = Price::whole(-1)).contains("tick_size"));
+        assert!(error(|s| s.contract = ContractKind::Spot).contains("point_value = point_size"));
         assert!(error(|s| s.max_lot = Qty::from_units(1)).contains("min_lot <= max_lot"));
         assert!(error(|s| s.symbol = "EUR USD".into()).contains("EUR USD"));
     }

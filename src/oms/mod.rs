@@ -346,7 +346,7 @@ impl Oms {
             } else {
                 order.filled = order.filled.checked_add(fill.qty).unwrap_or(Qty::MAX);
             }
-        } else {
+        } else if fill.order != OrderId::default() {
             out.push(EventKind::Alert, id, &alert(AlertCode::UnknownExecution, fill.order, fill.qty.units(), 0));
         }
         self.track_holdings(id, side, fill);

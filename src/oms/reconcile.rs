@@ -195,8 +195,8 @@ impl Oms {
                 }
             }
         }
-        if in_flight {
-            // Asked again when the fates are known, at the latest after the usual patience.
+        if in_flight || (0..self.books.len()).any(|index| self.lacks_price(index)) {
+            // Asked again when the fates are known, or a price has come at which a difference can be booked.
             self.trust = Trust::Asked { again: now.plus(self.params.acknowledge_timeout), answered: true };
             return;
         }
@@ -207,32 +207,38 @@ impl Oms {
         self.trust = Trust::Full;
     }
 
-    /// The venue's position is booked where it differs by a lot step or more.
-    fn adopt_reported(&mut self, id: InstrumentId, now: Nanos, out: &mut Outbox) {
-        let spec = self.instrument(id).spec();
-        let (step, spot) = (spec.lot_step.units(), spec.contract == ContractKind::Spot);
-        let book = &self.books[id.index()];
+    /// The venue's signed position and entry price, where it differs from ours by a lot step or more.
+    fn difference(&self, index: usize) -> Option<(i64, Price)> {
+        let spec = self.instrument(InstrumentId(index as u16)).spec();
+        let book = &self.books[index];
         let ours = book.position.signed_units();
         let (theirs, entry) = match book.reported {
             Some(reported) => reported,
             // Derivatives: what is not reported is not there. Spot: nothing is known, nothing changes.
-            None if spot || ours == 0 => return,
+            None if spec.contract == ContractKind::Spot => return None,
             None => (0, Price::ZERO),
         };
+        (theirs.abs_diff(ours) >= spec.lot_step.units().unsigned_abs()).then_some((theirs, entry))
+    }
+
+    /// A difference that no quote and no report gives a price for.
+    fn lacks_price(&self, index: usize) -> bool {
+        let quoted = self.books[index].quote.bid.is_positive();
+        !quoted && self.difference(index).is_some_and(|(_, entry)| !entry.is_positive())
+    }
+
+    /// The venue's position is booked where it differs by a lot step or more.
+    fn adopt_reported(&mut self, id: InstrumentId, now: Nanos, out: &mut Outbox) {
+        let Some((theirs, entry)) = self.difference(id.index()) else { return };
+        let book = &self.books[id.index()];
+        let ours = book.position.signed_units();
         let Some(difference) = theirs.checked_sub(ours) else { return };
-        if difference.unsigned_abs() < step.unsigned_abs() {
-            return;
-        }
         out.push(EventKind::Alert, id, &alert(AlertCode::PositionMismatch, OrderId::default(), theirs, ours));
         let side = if difference > 0 { Side::Buy } else { Side::Sell };
         let mark = book.far_touch(side);
         let price = if entry.is_positive() && ours == 0 { entry } else { mark };
-        let price = if price.is_positive() { price } else { book.position.average_price().unwrap_or(entry) };
-        if !price.is_positive() {
-            // No price to book it at: no entry until a person has looked.
-            self.entries_allowed = false;
-            return;
-        }
+        let price = if price.is_positive() { price } else { entry };
+        assert!(price.is_positive(), "a difference without a price is not adopted yet");
         let fill = crate::core::payload::Fill {
             order: OrderId::default(),
             execution: 0,

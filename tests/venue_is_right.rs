@@ -1,0 +1,241 @@
+//! After a connection is lost, nothing is assumed: orders are asked about, positions and cash are
+//! the venue's, and no order leaves before they agree. On spot only what is owned is sold.
+
+#[path = "common/desk.rs"]
+mod desk;
+
+use desk::{Desk, fill, refusals, submits};
+use pawl::core::payload::{
+    AccountReport, AlertCode, AlertRecord, ControlCode, ExitReason, Fee, InventoryReport, Link, LinkChannel, LinkState,
+    OpenOrderReport, OrderAck, OrderDone, OrderRole, PositionReport, Reconciled, Refusal, TradeCosts,
+};
+use pawl::core::{ContractKind, Event, EventKind, Money, OrderId, Payload, Qty, Side, Span};
+use pawl::oms::OmsParams;
+
+fn link(state: LinkState) -> Link {
+    Link { channel: Some(LinkChannel::Orders), state: Some(state), connections: 1 }
+}
+
+fn qty(text: &str) -> Qty {
+    text.parse().unwrap()
+}
+
+fn alerts(events: &[Event]) -> Vec<AlertCode> {
+    events.iter().filter(|e| e.kind == EventKind::Alert).filter_map(|e| AlertRecord::of(e).code).collect()
+}
+
+/// The round that the desk asked for.
+fn asked(events: &[Event]) -> u64 {
+    Reconciled::of(events.iter().find(|e| e.kind == EventKind::Reconcile).expect("a reconciliation is asked for")).round
+}
+
+fn cash(desk: &mut Desk, round: u64, free: &str) {
+    let report = AccountReport { round, free: free.parse().unwrap(), locked: Money::ZERO, equity: Money::ZERO };
+    desk.venue(EventKind::AccountReport, &report);
+}
+
+fn position(desk: &mut Desk, round: u64, signed: &str) {
+    let entry = "1.1".parse().unwrap();
+    desk.venue(EventKind::PositionReport, &PositionReport { round, signed_units: qty(signed).units(), entry });
+}
+
+fn done(desk: &mut Desk, round: u64) -> Vec<Event> {
+    desk.venue(EventKind::Reconciled, &Reconciled { round, orders: 0 })
+}
+
+#[test]
+fn no_order_leaves_before_the_first_reconciliation_is_complete() {
+    let mut desk = Desk::new(&OmsParams::default());
+    let round = asked(&desk.venue(EventKind::Link, &link(LinkState::Up)));
+    assert_eq!(refusals(&desk.signal("1.10000", "1.10010", -2.1, Some(Side::Buy))), [Refusal::NotReconciled]);
+    cash(&mut desk, round, "5000");
+    assert!(alerts(&done(&mut desk, round)).is_empty(), "the first cash figure is news, not a difference");
+    assert_eq!(desk.oms.balance(), Money::whole(5_000), "the venue is right");
+    assert_eq!(submits(&desk.signal("1.10000", "1.10010", -2.1, Some(Side::Buy)))[0].qty, qty("0.33"));
+}
+
+#[test]
+fn an_answer_to_another_question_changes_nothing() {
+    let mut desk = Desk::new(&OmsParams::default());
+    let round = asked(&desk.venue(EventKind::Link, &link(LinkState::Up)));
+    position(&mut desk, round + 1, "1");
+    assert!(done(&mut desk, round + 1).is_empty() && !desk.oms.is_reconciled());
+    done(&mut desk, round);
+    assert!(desk.oms.is_reconciled() && desk.oms.open_lots().is_zero());
+}
+
+#[test]
+fn a_reconciliation_that_nobody_answers_is_asked_for_again() {
+    let mut desk = Desk::new(&OmsParams::default());
+    let first = asked(&desk.venue(EventKind::Link, &link(LinkState::Up)));
+    let due = desk.oms.next_deadline();
+    let late = desk.wait(due.since(desk.now));
+    assert_eq!((alerts(&late), asked(&late)), (vec![AlertCode::ReconcileLate], first + 1));
+    assert!(done(&mut desk, first).is_empty() && !desk.oms.is_reconciled(), "the old answer is too late");
+}
+
+#[test]
+fn an_order_in_flight_when_the_link_breaks_is_asked_about_and_its_fill_is_booked_once() {
+    let mut desk = Desk::new(&OmsParams::default());
+    let order = submits(&desk.signal("1.10000", "1.10010", -2.1, Some(Side::Buy)))[0];
+    assert_eq!(alerts(&desk.venue(EventKind::Link, &link(LinkState::Down))), [AlertCode::LinkDown]);
+    assert_eq!(desk.oms.open_lots(), order.qty, "its exposure counts as open");
+    assert!(desk.wait(Span::seconds(60)).is_empty(), "nobody can be asked while the line is down");
+
+    let round = asked(&desk.venue(EventKind::Link, &link(LinkState::Up)));
+    position(&mut desk, round, "0.66");
+    let questions = done(&mut desk, round);
+    assert_eq!(questions.iter().map(|e| e.kind).collect::<Vec<_>>(), [EventKind::Query]);
+    assert!(!desk.oms.is_reconciled(), "not before its fate is known");
+    desk.report(EventKind::Fill, &fill(order.order, 7, "1.10010", order.qty));
+    desk.report(EventKind::Fill, &fill(order.order, 7, "1.10010", order.qty));
+    desk.report(EventKind::OrderExpired, &OrderDone { order: order.order, filled: order.qty });
+
+    let due = desk.oms.next_deadline();
+    let again = asked(&desk.wait(due.since(desk.now)));
+    position(&mut desk, again, "0.66");
+    assert!(alerts(&done(&mut desk, again)).is_empty(), "venue and books agree");
+    assert!(desk.oms.is_reconciled());
+    assert_eq!(desk.oms.open_lots(), order.qty);
+    assert_eq!(submits(&desk.quote("1.09000", "1.09010", -3.0))[0].role, OrderRole::Exit, "and the stop works");
+}
+
+#[test]
+fn no_exit_is_sent_into_a_broken_line() {
+    let mut desk = Desk::new(&OmsParams::default());
+    let order = submits(&desk.signal("1.10000", "1.10010", -2.1, Some(Side::Buy)))[0];
+    desk.report(EventKind::Fill, &fill(order.order, 1, "1.10010", order.qty));
+    desk.venue(EventKind::Link, &link(LinkState::Down));
+    assert!(desk.quote("1.09000", "1.09010", -3.0).is_empty());
+    assert!(desk.control(ControlCode::Flatten, Money::ZERO).is_empty());
+    assert_eq!(desk.oms.next_deadline().0, u64::MAX, "and nothing spins on a deadline that cannot be served");
+}
+
+#[test]
+fn the_venues_position_replaces_ours_and_is_managed() {
+    let mut desk = Desk::new(&OmsParams::default());
+    desk.quote("1.10000", "1.10010", 0.0);
+    let round = asked(&desk.venue(EventKind::Link, &link(LinkState::Up)));
+    position(&mut desk, round, "-0.5");
+    let adopted = done(&mut desk, round);
+    assert_eq!(alerts(&adopted), [AlertCode::PositionMismatch]);
+    assert_eq!(desk.oms.open_lots(), qty("0.5"));
+    let exit = desk.quote("1.10200", "1.10210", 1.0);
+    assert_eq!((submits(&exit)[0].role, submits(&exit)[0].qty), (OrderRole::Exit, qty("0.5")), "stopped out");
+}
+
+#[test]
+fn a_position_that_the_venue_does_not_have_is_dropped() {
+    let mut desk = Desk::new(&OmsParams::default());
+    let order = submits(&desk.signal("1.10000", "1.10010", -2.1, Some(Side::Buy)))[0];
+    desk.report(EventKind::Fill, &fill(order.order, 1, "1.10010", order.qty));
+    let round = asked(&desk.venue(EventKind::Link, &link(LinkState::Up)));
+    assert_eq!(alerts(&done(&mut desk, round)), [AlertCode::PositionMismatch]);
+    assert!(desk.oms.open_lots().is_zero());
+}
+
+#[test]
+fn orders_of_an_earlier_session_are_cancelled_and_strangers_are_reported() {
+    let mut desk = Desk::new(&OmsParams::default());
+    let round = asked(&desk.venue(EventKind::Link, &link(LinkState::Up)));
+    let open = |order| OpenOrderReport { round, order, remaining: qty("0.1"), filled: Qty::ZERO };
+    let orphan = OrderId::new(99, 4);
+    let found = desk.venue_sided(EventKind::OpenOrderReport, Side::Buy, &open(orphan));
+    assert_eq!(alerts(&found), [AlertCode::OrphanOrder]);
+    assert!(found.iter().any(|e| e.kind == EventKind::Cancel && OrderDone::of(e).order == orphan));
+    let stranger = desk.venue_sided(EventKind::OpenOrderReport, Side::Buy, &open(OrderId::default()));
+    assert_eq!((alerts(&stranger), stranger.len()), (vec![AlertCode::ForeignOrder], 1), "not ours to cancel");
+}
+
+#[test]
+fn executions_may_come_in_any_order_and_each_counts_once() {
+    let mut desk = Desk::new(&OmsParams::default());
+    let order = submits(&desk.signal("1.10000", "1.10010", -2.1, Some(Side::Buy)))[0];
+    for execution in [12, 11, 12, 10, 11] {
+        desk.report(EventKind::Fill, &fill(order.order, execution, "1.10010", qty("0.1")));
+    }
+    assert_eq!(desk.oms.open_lots(), order.qty, "0.3 held, the rest still in flight");
+    desk.report(EventKind::OrderAccepted, &OrderAck { order: order.order, venue_order: 3 });
+    desk.report(EventKind::OrderExpired, &OrderDone { order: order.order, filled: qty("0.3") });
+    assert_eq!(desk.oms.open_lots(), qty("0.3"));
+}
+
+/// A spot desk that owns `base` and has `money`, reconciled. A lot is one unit, worth 1.1.
+fn spot(base: &str, money: &str) -> Desk {
+    let mut desk = Desk::trading(&OmsParams::default(), ContractKind::Spot);
+    desk.quote("1.10000", "1.10010", 0.0);
+    let round = asked(&desk.venue(EventKind::Link, &link(LinkState::Up)));
+    cash(&mut desk, round, money);
+    inventory(&mut desk, round, base);
+    done(&mut desk, round);
+    desk
+}
+
+fn inventory(desk: &mut Desk, round: u64, free: &str) {
+    desk.venue(EventKind::InventoryReport, &InventoryReport { round, free: qty(free), locked: Qty::ZERO });
+}
+
+#[test]
+fn on_spot_a_short_signal_without_inventory_is_a_recorded_reason() {
+    let mut desk = spot("0", "1000000");
+    assert_eq!(refusals(&desk.signal("1.10000", "1.10010", 2.1, Some(Side::Sell))), [Refusal::NoInventory]);
+    let mut desk = spot("0.05", "1000000");
+    assert_eq!(submits(&desk.signal("1.10000", "1.10010", 2.1, Some(Side::Sell)))[0].qty, qty("0.05"), "what is owned");
+    assert!(desk.oms.open_lots() > Qty::ZERO && desk.oms.position(desk::ID).unwrap().quantity().is_zero());
+}
+
+#[test]
+fn on_spot_no_more_is_bought_than_cash_allows() {
+    // The limit is the ask plus 5 points, 1.10005: 3 buy 2.72 lots, 0.01 buys less than a lot step.
+    assert_eq!(submits(&spot("0", "3").signal("1.09990", "1.10000", -2.1, Some(Side::Buy)))[0].qty, qty("2.72"));
+    let refused = spot("0", "0.01").signal("1.09990", "1.10000", -2.1, Some(Side::Buy));
+    assert_eq!(refusals(&refused), [Refusal::NoFunds]);
+}
+
+#[test]
+fn what_was_owned_before_is_never_sold_as_a_position() {
+    let mut desk = spot("3", "1000000");
+    assert!(desk.oms.open_lots().is_zero());
+    let round = asked(&desk.venue(EventKind::Link, &link(LinkState::Up)));
+    inventory(&mut desk, round, "3.5");
+    assert_eq!(alerts(&done(&mut desk, round)), [AlertCode::PositionMismatch]);
+    assert_eq!(desk.oms.open_lots(), qty("0.5"), "only what came since");
+}
+
+#[test]
+fn a_difference_waits_for_a_price_and_no_order_leaves_before() {
+    let mut desk = Desk::trading(&OmsParams::default(), ContractKind::Spot);
+    desk.control(ControlCode::Baseline, Money::ZERO);
+    let round = asked(&desk.venue(EventKind::Link, &link(LinkState::Up)));
+    inventory(&mut desk, round, "0.5");
+    assert!(done(&mut desk, round).is_empty() && !desk.oms.is_reconciled());
+    desk.quote("1.10000", "1.10010", -3.0);
+    let due = desk.oms.next_deadline();
+    let again = asked(&desk.wait(due.since(desk.now)));
+    inventory(&mut desk, again, "0.5");
+    assert_eq!(alerts(&done(&mut desk, again)), [AlertCode::PositionMismatch]);
+    assert_eq!(desk.oms.open_lots(), qty("0.5"), "the operator said that nothing was owned before");
+}
+
+#[test]
+fn a_fee_taken_of_the_base_asset_shrinks_the_position_and_is_charged_once() {
+    let mut desk = spot("0", "1000");
+    let entry = submits(&desk.signal("1.09990", "1.10000", -2.1, Some(Side::Buy)))[0];
+    assert_eq!(entry.qty, Qty::whole(5));
+    desk.report(EventKind::Fill, &fill(entry.order, 1, "1.10000", entry.qty));
+    let before = desk.oms.equity();
+    let fee = Fee { order: entry.order, execution: 1, amount: "0.0055".parse().unwrap(), base: qty("0.005") };
+    desk.report(EventKind::Fee, &fee);
+    assert_eq!(desk.oms.position(desk::ID).unwrap().quantity(), qty("4.995"));
+    let lost = before.checked_sub(desk.oms.equity()).unwrap();
+    assert_eq!(lost, "0.0054995".parse().unwrap(), "0.005 units at the bid of 1.0999");
+
+    let exit = submits(&desk.quote("1.10100", "1.10110", 0.5))[0];
+    assert_eq!(exit.qty, qty("4.99"), "rounded down to the lot step");
+    let last = desk.report(EventKind::Fill, &fill(exit.order, 2, "1.10100", exit.qty));
+    assert_eq!((submits(&last).len(), refusals(&last)), (0, vec![Refusal::Dust]));
+    let costs = last.iter().find(|e| e.kind == EventKind::TradeCosts).map(TradeCosts::of).unwrap();
+    // 4.995 were sold or left at 1.101 after costing 1.1; 0.005 went at cost.
+    assert_eq!((costs.gross, costs.reason), ("0.004995".parse().unwrap(), Some(ExitReason::Reverted)));
+    assert!(desk.oms.open_lots().is_zero() && !desk.oms.has_orders());
+}
