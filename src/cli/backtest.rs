@@ -17,7 +17,7 @@ use crate::venue::paper::PaperVenue;
 use crate::worlds::session::Session;
 
 use super::Failure;
-use super::common::{Gate, SHIPPED_MODEL, create_journal, print_outcome, write_trades};
+use super::common::{Gate, Print, SHIPPED_MODEL, create_journal, print_outcome, write_trades};
 
 /// Arguments of `pawl backtest`.
 #[derive(Args)]
@@ -55,9 +55,12 @@ pub(super) struct BacktestArguments {
     /// Write the closed trades to this CSV file
     #[arg(long)]
     trades: Option<PathBuf>,
-    /// Print JSON instead of text
+    /// Print JSON instead of text; the same inputs give the same bytes
     #[arg(long)]
     json: bool,
+    /// JSON with latency per stage and ticks per second, which differ from run to run
+    #[arg(long)]
+    timings: bool,
 }
 
 /// Where the market events come from.
@@ -146,6 +149,7 @@ fn account_currency(instruments: &InstrumentTable) -> String {
 /// # Errors
 /// One [`Failure`].
 pub(super) fn run(arguments: &BacktestArguments) -> Result<(), Failure> {
+    let print = Print::from_flags(arguments.json, arguments.timings);
     let mut config = match &arguments.config {
         Some(path) => Config::load(path)?,
         None => Config::default(),
@@ -160,7 +164,7 @@ pub(super) fn run(arguments: &BacktestArguments) -> Result<(), Failure> {
     };
     let (mut market, instruments) = open_market(arguments, &config)?;
     let currency = account_currency(&instruments);
-    if currency == "mixed" && !arguments.json {
+    if currency == "mixed" && !print.is_json() {
         eprintln!("pawl: note: instruments of several currencies; profits are added up without conversion");
     }
     let balance = config.account.balance.unwrap_or_else(|| default_balance(&currency));
@@ -196,5 +200,5 @@ pub(super) fn run(arguments: &BacktestArguments) -> Result<(), Failure> {
     if let Some(path) = &arguments.trades {
         write_trades(path, &outcome, &instruments)?;
     }
-    print_outcome(&outcome, &instruments, market.bad_lines(), arguments.json, events as f64 / seconds)
+    print_outcome(&outcome, &instruments, market.bad_lines(), print, events as f64 / seconds)
 }

@@ -91,8 +91,8 @@ pub(super) fn create_journal(
     Ok(writer)
 }
 
-/// Everything a run says, as a program reads it. Latency is measured, so it is left out where the
-/// same inputs must give the same bytes.
+/// Everything a run says, as a program reads it. What was measured is left out unless asked for,
+/// since the same inputs must give the same bytes.
 #[derive(Serialize)]
 struct Report<'a> {
     summary: &'a Summary,
@@ -100,7 +100,35 @@ struct Report<'a> {
     bad_lines: u64,
     instruments: Vec<&'a InstrumentSpec>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    latency: Option<&'a [LatencyRow]>,
+    measured: Option<Measured<'a>>,
+}
+
+/// What differs from run to run.
+#[derive(Serialize)]
+struct Measured<'a> {
+    ticks_per_second: f64,
+    latency_ns: &'a [LatencyRow],
+}
+
+/// How an outcome is printed.
+#[derive(Clone, Copy)]
+pub(super) enum Print {
+    /// Text for a person.
+    Text,
+    /// JSON; with what was measured, or without, so that equal inputs give equal bytes.
+    Json { measured: bool },
+}
+
+impl Print {
+    /// From the `--json` and `--timings` flags.
+    pub(super) fn from_flags(json: bool, timings: bool) -> Self {
+        if json || timings { Self::Json { measured: timings } } else { Self::Text }
+    }
+
+    /// True when a program reads.
+    pub(super) fn is_json(self) -> bool {
+        matches!(self, Self::Json { .. })
+    }
 }
 
 /// Prints an outcome to standard output: JSON, or text for a person.
@@ -108,17 +136,17 @@ pub(super) fn print_outcome(
     outcome: &Outcome,
     instruments: &InstrumentTable,
     bad_lines: u64,
-    json: bool,
+    print: Print,
     ticks_per_second: f64,
 ) -> Result<(), Failure> {
     let mut out = std::io::stdout().lock();
-    let written = if json {
+    let written = if let Print::Json { measured } = print {
         let report = Report {
             summary: &outcome.summary,
             feed: &outcome.feed,
             bad_lines,
             instruments: instruments.iter().map(|(_, instrument)| instrument.spec()).collect(),
-            latency: None,
+            measured: measured.then_some(Measured { ticks_per_second, latency_ns: &outcome.latency }),
         };
         let text = serde_json::to_string_pretty(&report).map_err(|error| Failure::Usage(error.to_string()))?;
         writeln!(out, "{text}")

@@ -15,7 +15,7 @@ use crate::venue::paper::synthetic::{self, SyntheticMarket};
 use crate::worlds::session::Session;
 
 use super::Failure;
-use super::common::{DEMO_MODEL, Gate, create_journal, print_outcome};
+use super::common::{DEMO_MODEL, Gate, Print, create_journal, print_outcome};
 
 /// Monday 2024-01-01 00:00 UTC, where every demo begins.
 const START: Nanos = Nanos(1_704_067_200_000_000_000);
@@ -39,9 +39,12 @@ pub(super) struct DemoArguments {
     /// Write a journal of the run into this new folder
     #[arg(long)]
     journal: Option<PathBuf>,
-    /// Print JSON instead of text
+    /// Print JSON instead of text; the same inputs give the same bytes
     #[arg(long)]
     json: bool,
+    /// JSON with latency per stage and ticks per second, which differ from run to run
+    #[arg(long)]
+    timings: bool,
 }
 
 /// The synthetic market and its instruments.
@@ -59,6 +62,7 @@ pub(super) fn synthetic_market(
 /// # Errors
 /// One [`Failure`].
 pub(super) fn run(arguments: &DemoArguments) -> Result<(), Failure> {
+    let print = Print::from_flags(arguments.json, arguments.timings);
     let mut config = Config::default();
     config.paper.seed = arguments.seed;
     let gate = Gate::shipped(DEMO_MODEL, "models/demo.json");
@@ -72,7 +76,7 @@ pub(super) fn run(arguments: &DemoArguments) -> Result<(), Failure> {
     };
     let collector = Collector::new(&instruments, balance, "USD");
     let mut session = Session::new(engine, venue, collector, journal);
-    if !arguments.json {
+    if !print.is_json() {
         println!(
             "pawl demo: {} synthetic instruments, {} hours of market time, seed {}. Synthetic prices: not evidence of profit.\n",
             arguments.instruments, arguments.hours, arguments.seed
@@ -108,7 +112,7 @@ pub(super) fn run(arguments: &DemoArguments) -> Result<(), Failure> {
         eprint!("\r\x1b[K");
     }
     let outcome = session.finish(&instruments)?;
-    print_outcome(&outcome, &instruments, 0, arguments.json, events as f64 / working.as_secs_f64())
+    print_outcome(&outcome, &instruments, 0, print, events as f64 / working.as_secs_f64())
 }
 
 /// Spreads the market's hours over the seconds to show.

@@ -74,6 +74,11 @@ impl Oms {
         if order.attempt == 1 && self.trusts_venue() {
             return self.send_exit(id, reason, order.intent, 2, now, out);
         }
+        if order.filled.is_positive() {
+            // A thin touch, not a failing exit: the rest goes with the next quote.
+            self.books[id.index()].phase = Phase::Holding { not_before: now };
+            return;
+        }
         let left = self.books[id.index()].position.quantity().units();
         refuse(id, broken(Refusal::RetriesExhausted, i64::from(order.attempt), 2), order.id, out);
         out.push(EventKind::Alert, id, &alert(AlertCode::ExitFailing, order.id, left, 0));

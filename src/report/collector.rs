@@ -1,6 +1,6 @@
 //! Counts and adds up one session.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Write};
 
 use serde::Serialize;
@@ -65,7 +65,7 @@ pub struct Summary {
     pub alerts: BTreeMap<String, u64>,
     /// Orders sent.
     pub orders: u64,
-    /// Filled over ordered quantity of entries.
+    /// Filled over wanted quantity of entries. A retry serves the same intent and is not wanted twice.
     pub entry_fill_ratio: Option<f64>,
     /// Closed trades.
     pub trades: u64,
@@ -115,10 +115,10 @@ pub struct Collector {
     first: Nanos,
     last: Nanos,
     summary: Summary,
-    entry_orders: BTreeMap<OrderId, Qty>,
-    ordered: i128,
+    entry_orders: BTreeSet<OrderId>,
+    wanted: i128,
     filled: i128,
-    last_execution: u64,
+    executions: BTreeSet<(InstrumentId, u64)>,
     pending: Option<(Event, TradeClosed)>,
     trades: Vec<TradeRecord>,
     equity: Vec<(Nanos, Money)>,
@@ -134,10 +134,10 @@ impl Collector {
             first: Nanos::NONE,
             last: Nanos::NONE,
             summary,
-            entry_orders: BTreeMap::new(),
-            ordered: 0,
+            entry_orders: BTreeSet::new(),
+            wanted: 0,
             filled: 0,
-            last_execution: 0,
+            executions: BTreeSet::new(),
             pending: None,
             trades: Vec::new(),
             equity: Vec::new(),
@@ -156,8 +156,7 @@ impl Collector {
             }
         } else if event.kind == EventKind::Fill {
             let fill = Fill::of(event);
-            if fill.execution > self.last_execution && self.entry_orders.contains_key(&fill.order) {
-                self.last_execution = fill.execution;
+            if self.entry_orders.contains(&fill.order) && self.executions.insert((event.instrument, fill.execution)) {
                 self.filled += i128::from(fill.qty.units());
             }
         }
@@ -188,8 +187,10 @@ impl Collector {
                 summary.orders += 1;
                 let submit = Submit::of(event);
                 if submit.role == OrderRole::Entry {
-                    self.ordered += i128::from(submit.qty.units());
-                    self.entry_orders.insert(submit.order, submit.qty);
+                    if submit.attempt == 1 {
+                        self.wanted += i128::from(submit.qty.units());
+                    }
+                    self.entry_orders.insert(submit.order);
                 }
             }
             EventKind::TradeClosed => self.pending = Some((*event, TradeClosed::of(event))),
@@ -250,7 +251,7 @@ impl Collector {
             }
         }
         let ratio = |part: f64, whole: f64| (whole > 0.0).then(|| part / whole);
-        summary.entry_fill_ratio = ratio(self.filled as f64, self.ordered as f64);
+        summary.entry_fill_ratio = ratio(self.filled as f64, self.wanted as f64);
         let count = trades.len() as f64;
         let sum = |amount: fn(&TradeRecord) -> Money| {
             let units = trades.iter().map(|trade| i128::from(amount(trade).units())).sum::<i128>();
@@ -286,9 +287,17 @@ impl Collector {
     }
 }
 
-/// Relative changes of equity from interval to interval, the last sample of each.
+/// Most intervals that ratios are computed over: 19 years of minutes. More is a wrong time stamp.
+const MOST_INTERVALS: u64 = 10_000_000;
+
+/// Relative changes of equity from interval to interval, the last sample of each. Begins with the
+/// first interval and ends with the last one, of which only a part may be covered.
 fn returns(equity: &[(Nanos, Money)], interval: u64) -> Vec<f64> {
     let Some(&(start, first)) = equity.first() else { return Vec::new() };
+    let last = equity.last().map_or(start, |(last, _)| *last);
+    if last.since(start).0 / interval > MOST_INTERVALS {
+        return Vec::new();
+    }
     let (mut slot, mut previous, mut current) = (start.0 / interval, first.to_f64(), first.to_f64());
     let mut changes = Vec::new();
     for (now, sample) in equity {
@@ -388,6 +397,36 @@ mod tests {
         let changes = returns(&samples, 60 * SECOND);
         assert_eq!(changes.len(), 4);
         assert!((changes[3] - 0.1).abs() < 1e-12 && changes[..3] == [0.0; 3]);
+    }
+
+    #[test]
+    fn a_time_stamp_in_the_far_future_costs_no_memory() {
+        let samples = [(Nanos(1), Money::whole(100)), (Nanos(u64::MAX), Money::whole(110))];
+        assert!(returns(&samples, 60 * SECOND).is_empty());
+    }
+
+    #[test]
+    fn a_retry_that_fills_is_a_full_fill() {
+        let mut collector = Collector::new(&InstrumentTable::default(), Money::whole(1), "USD");
+        let id = InstrumentId(0);
+        for attempt in 1..=2u8 {
+            let submit = Submit {
+                order: OrderId::new(1, u32::from(attempt)),
+                price: Price::whole(1),
+                qty: Qty::whole(1),
+                tif: crate::core::payload::TimeInForce::Ioc,
+                role: OrderRole::Entry,
+                attempt,
+                intent: 1,
+            };
+            collector.on_output(&submit.event(EventKind::Submit, id, Nanos(1), Nanos(1)));
+        }
+        for execution in [9, 8, 9] {
+            let qty = Qty::from_units(Qty::whole(1).units() / 2);
+            let fill = Fill { order: OrderId::new(1, 2), execution, price: Price::whole(1), qty };
+            collector.on_input(&fill.event(EventKind::Fill, id, Nanos(1), Nanos(1)));
+        }
+        assert_eq!(collector.finish(Money::whole(1), Qty::ZERO).entry_fill_ratio, Some(1.0));
     }
 
     #[test]
