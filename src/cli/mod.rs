@@ -2,6 +2,7 @@
 
 mod backtest;
 mod common;
+mod config;
 mod demo;
 mod failure;
 mod replay;
@@ -29,6 +30,8 @@ enum Command {
     Backtest(backtest::BacktestArguments),
     /// Feed a journal back to the engine and compare every decision
     Replay(replay::ReplayArguments),
+    /// Write a commented configuration, or explain one
+    Config(config::ConfigArguments),
     /// Write every raw signal with its features and outcome, to train a model on
     Signals(signals::SignalsArguments),
 }
@@ -39,6 +42,7 @@ pub fn main() -> ExitCode {
         Command::Demo(arguments) => demo::run(&arguments),
         Command::Backtest(arguments) => backtest::run(&arguments),
         Command::Replay(arguments) => replay::run(&arguments),
+        Command::Config(arguments) => config::run(&arguments),
         Command::Signals(arguments) => signals::run(&arguments),
     };
     match outcome {

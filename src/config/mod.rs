@@ -2,6 +2,7 @@
 //! suggestion. What a session ran with is written back the same way into its journal.
 
 mod infer;
+pub mod live;
 
 use std::path::{Path, PathBuf};
 
@@ -16,6 +17,7 @@ use crate::quant::QuantParams;
 use crate::venue::paper::PaperParams;
 
 pub use infer::{default_balance, infer_instrument};
+pub use live::{LiveParams, VenueParams};
 
 /// The whole configuration.
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
@@ -33,6 +35,10 @@ pub struct Config {
     pub oms: OmsParams,
     /// The simulated exchange.
     pub paper: PaperParams,
+    /// How a live session is run.
+    pub live: LiveParams,
+    /// The venue of a live session.
+    pub venue: VenueParams,
     /// Instruments; those not named here are inferred from the data.
     pub instruments: Vec<InstrumentSpec>,
 }
@@ -43,6 +49,48 @@ pub struct Config {
 pub struct AccountParams {
     /// Start balance in the account's currency. Default: 10,000 (1,000,000 JPY).
     pub balance: Option<Money>,
+}
+
+/// A configuration with every key, its meaning and its default: what `pawl config init` writes.
+pub const TEMPLATE: &str = include_str!("template.toml");
+
+/// A key whose value differs from its default.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Change {
+    /// Dotted, as in `oms.risk_percent`.
+    pub key: String,
+    /// Its value, as TOML.
+    pub value: String,
+    /// Its default, as TOML; `none` where there is none.
+    pub default: String,
+}
+
+/// What a configuration changes, in the order of the keys.
+pub fn changed_keys(config: &Config) -> Vec<Change> {
+    let flat = |config: &Config| {
+        let mut keys = std::collections::BTreeMap::new();
+        // A configuration that was read can be written.
+        if let Ok(toml::Value::Table(table)) = toml::Value::try_from(config) {
+            flatten("", &table, &mut keys);
+        }
+        keys
+    };
+    let (ours, defaults) = (flat(config), flat(&Config::default()));
+    let changed = ours.into_iter().filter(|(key, value)| defaults.get(key) != Some(value));
+    let none = || "none".to_owned();
+    changed
+        .map(|(key, value)| Change { default: defaults.get(&key).cloned().unwrap_or_else(none), key, value })
+        .collect()
+}
+
+fn flatten(prefix: &str, table: &toml::Table, keys: &mut std::collections::BTreeMap<String, String>) {
+    for (name, value) in table {
+        let key = if prefix.is_empty() { name.clone() } else { format!("{prefix}.{name}") };
+        match value {
+            toml::Value::Table(inner) => flatten(&key, inner, keys),
+            other => drop(keys.insert(key, other.to_string())),
+        }
+    }
 }
 
 /// Why a configuration is not usable.
@@ -146,6 +194,26 @@ mod tests {
         assert!(error("[quant]\nbar = \"5 minutes\"\n").contains("expected a length of time"));
         assert!(error("[oms]\nmax_order_lots = \"1e5\"\n").contains("expected a plain decimal number"));
         assert!(error("[quant\n").starts_with("pawl.toml:1:"));
+    }
+
+    #[test]
+    fn the_template_names_every_key_and_changes_none() {
+        let template = Config::parse(TEMPLATE, Path::new("template.toml")).unwrap();
+        assert_eq!(changed_keys(&template), []);
+        let mut keys = std::collections::BTreeMap::new();
+        flatten("", &toml::Table::try_from(Config::default()).unwrap(), &mut keys);
+        let mut written = std::collections::BTreeMap::new();
+        flatten("", &TEMPLATE.parse::<toml::Table>().unwrap(), &mut written);
+        for key in keys.keys().filter(|key| *key != "instruments") {
+            assert!(written.contains_key(key), "{key} is missing in template.toml");
+        }
+    }
+
+    #[test]
+    fn a_change_is_told_with_its_default() {
+        let config = Config::parse("[oms]\nrisk_percent = \"2\"\n", Path::new("x")).unwrap();
+        let change = Change { key: "oms.risk_percent".into(), value: "\"2\"".into(), default: "\"1\"".into() };
+        assert_eq!(changed_keys(&config), [change]);
     }
 
     #[test]

@@ -29,6 +29,16 @@ impl Default for OracleParams {
     }
 }
 
+impl OracleParams {
+    /// Checks the threshold.
+    ///
+    /// # Errors
+    /// It is not a probability between 0 and 1.
+    pub fn check(&self) -> Result<(), OracleError> {
+        if self.threshold > 0.0 && self.threshold < 1.0 { Ok(()) } else { Err(OracleError(self.threshold)) }
+    }
+}
+
 /// A parameter that cannot be.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[error("oracle.threshold: expected a probability above 0 and below 1, found {0}")]
@@ -51,9 +61,7 @@ impl Oracle {
     /// The threshold is not a probability.
     pub fn gated(model: Model, params: &OracleParams) -> Result<Self, OracleError> {
         let threshold = params.threshold;
-        if !(threshold > 0.0 && threshold < 1.0) {
-            return Err(OracleError(threshold));
-        }
+        params.check()?;
         let smallest_margin = smallest_margin_above(threshold);
         Ok(Self { gate: Gate::Model { model: Box::new(model), threshold, smallest_margin } })
     }
