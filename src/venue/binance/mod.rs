@@ -1,4 +1,9 @@
 //! Binance: spot wholly, USD-M futures where they differ by data. Streams and the WebSocket API.
 
+pub mod decode;
+pub mod full;
+pub mod message;
 pub mod sbe;
+pub mod scan;
 pub mod sign;
+pub mod symbols;
