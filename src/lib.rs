@@ -11,6 +11,7 @@
 //! | [`oms`] | sizing, orders, positions, account, pre-trade checks | no |
 //! | [`engine`] | the four stages composed on one thread | no |
 //! | [`journal`] | memory-mapped record of everything told and decided | yes |
+//! | [`snapshot`] | two pages of shared memory: the engine's and the guardian's | yes |
 //! | [`data`] | market data files of other people's formats | yes |
 //! | [`venue`] | the simulated exchange, the synthetic market | no |
 //! | [`report`] | summaries, latency tables, progress | yes |
@@ -29,5 +30,6 @@ pub mod oms;
 pub mod oracle;
 pub mod quant;
 pub mod report;
+pub mod snapshot;
 pub mod venue;
 pub mod worlds;
