@@ -56,3 +56,9 @@ pub fn monotonic_ns() -> u64 {
     unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &raw mut time) };
     time.tv_sec as u64 * crate::core::time::SECOND + time.tv_nsec as u64
 }
+
+/// `/dev/shm/pawl-<uid>`: where the pages are when no folder is named.
+pub fn default_folder() -> std::path::PathBuf {
+    // SAFETY: no arguments, never fails.
+    std::path::PathBuf::from(format!("/dev/shm/pawl-{}", unsafe { libc::geteuid() }))
+}
