@@ -11,8 +11,10 @@
 //! | [`oms`] | sizing, orders, positions, account, pre-trade checks | no |
 //! | [`engine`] | the four stages composed on one thread | no |
 //! | [`journal`] | memory-mapped record of everything told and decided | yes |
+//! | [`snapshot`] | two pages of shared memory: the engine's and the guardian's | yes |
 //! | [`data`] | market data files of other people's formats | yes |
 //! | [`venue`] | the simulated exchange, the synthetic market | no |
+//! | [`guardian`] | the kill switch: watches, latches, flattens; its own process | yes |
 //! | [`report`] | summaries, latency tables, progress | yes |
 //! | [`config`] | one TOML file, every field checked | yes |
 //! | [`worlds`] | backtest, replay and demo: who feeds the engine | yes |
@@ -24,10 +26,12 @@ pub mod core;
 pub mod data;
 pub mod engine;
 pub mod feed;
+pub mod guardian;
 pub mod journal;
 pub mod oms;
 pub mod oracle;
 pub mod quant;
 pub mod report;
+pub mod snapshot;
 pub mod venue;
 pub mod worlds;

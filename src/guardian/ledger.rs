@@ -1,0 +1,52 @@
+//! What must survive a restart, as data: the level, the day's reference, the peak. The file it lives in
+//! is written by `store`.
+
+use serde::{Deserialize, Serialize};
+
+use crate::core::Money;
+use crate::snapshot::Level;
+
+/// The day and what it is measured against.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Day {
+    /// See [`super::day::day_number`].
+    pub number: i64,
+    /// What a loss is measured against, moved by deposits and withdrawals only.
+    pub reference: Money,
+    /// Deposits minus withdrawals of this day that the reference has already been moved by.
+    pub transfers: Money,
+}
+
+/// Everything that outlives the guardian's process.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Ledger {
+    /// The level in force.
+    pub level: Level,
+    /// How many times it has latched: the number of the last latch.
+    pub latches: u64,
+    /// The day, once a reference was taken.
+    pub day: Option<Day>,
+    /// The highest equity the venue has named, moved by deposits and withdrawals.
+    pub peak: Option<Money>,
+}
+
+impl Default for Ledger {
+    /// Before the first start.
+    fn default() -> Self {
+        Self { level: Level::Active, latches: 0, day: None, peak: None }
+    }
+}
+
+impl Ledger {
+    /// What a loss is measured against.
+    pub fn reference(&self) -> Option<Money> {
+        self.day.map(|day| day.reference)
+    }
+
+    /// What a drawdown is measured against.
+    pub fn peak(&self) -> Option<Money> {
+        self.peak
+    }
+}

@@ -1,0 +1,32 @@
+//! The guardian: a kill switch in a process of its own. Files, levels and events: `docs/guardian.md`.
+//!
+//! | file | what | I/O |
+//! |---|---|---|
+//! | `params` | the `[guardian]` table | no |
+//! | `observation` | what it sees in one look: engine, venue, clock, disk | no |
+//! | `condition` | the conditions and what they read | no |
+//! | `decide` | one pure function: observation in, actions out | no |
+//! | `day` | trading days and the daily reference | no |
+//! | `liquidation` | a state machine that cancels and closes until the account is flat | no |
+//! | `desk` | what that machine asks a venue | no |
+//! | `latch`, `ledger`, `events` | what must survive: latch, reference, the story | yes |
+//! | `eye`, `fence` | the engine's page and process | yes |
+//! | `run` | the threads | yes |
+//!
+//! Whatever cannot be computed counts as breached; an unreadable latch is a latch; the level goes up
+//! by itself and down only by a person.
+
+pub mod condition;
+pub mod day;
+pub mod decide;
+pub mod ledger;
+pub mod observation;
+pub mod params;
+mod sight;
+
+pub use condition::{Condition, Figure};
+pub use decide::{Action, Goal, Guard};
+pub use observation::{EngineSight, Observation, VenueFacts};
+pub use params::GuardianParams;
+
+pub use crate::snapshot::Level;

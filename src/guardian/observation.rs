@@ -1,0 +1,103 @@
+//! What the guardian sees in one look. Everything that [`super::decide`] knows comes through here, so
+//! that a test can show it anything.
+
+use crate::core::{Money, Nanos, Qty};
+use crate::snapshot::{EngineState, EngineView, Level, MAX_INSTRUMENTS};
+
+/// The engine, as far as it can be seen.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub enum EngineSight<'a> {
+    /// No page, and no engine was attached since the last one ended in good order.
+    Absent,
+    /// There is a page, or there was one, and it cannot be believed.
+    Unreadable,
+    /// A page of a living process. Rows are in the order of the guardian's instruments.
+    Alive(&'a EngineView),
+    /// The process that wrote the page has ended.
+    Ended {
+        /// It had published [`EngineState::Stopped`].
+        in_good_order: bool,
+    },
+}
+
+impl<'a> EngineSight<'a> {
+    /// The view, when there is one to be believed.
+    pub const fn view(&self) -> Option<&'a EngineView> {
+        match self {
+            Self::Alive(view) => Some(view),
+            Self::Absent | Self::Unreadable | Self::Ended { .. } => None,
+        }
+    }
+
+    /// The view, when the engine says that its numbers mean something.
+    pub fn trading(&self) -> Option<&'a EngineView> {
+        self.view().filter(|view| matches!(view.snapshot.state, EngineState::Running | EngineState::Stopping))
+    }
+}
+
+/// One good read of the account at the venue.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub struct VenueFacts {
+    /// 1, 2, 3...: tells one read from the next.
+    pub number: u64,
+    /// CLOCK_MONOTONIC at which the read began: what happened later may not be in it.
+    pub began_ns: u64,
+    /// Equity, in the account's currency.
+    pub equity: Money,
+    /// Cash.
+    pub balance: Money,
+    /// Signed positions beyond the configured inventory, by instrument.
+    pub positions: [Qty; MAX_INSTRUMENTS],
+    /// Open orders that could open a position.
+    pub entry_orders: u32,
+    /// Deposits minus withdrawals since the start of the trading day with this number, where the venue says.
+    pub transfers: Option<(i64, Money)>,
+    /// Venue's clock minus ours, nanoseconds, where the venue says.
+    pub clock_ahead_ns: Option<i64>,
+}
+
+impl Default for VenueFacts {
+    fn default() -> Self {
+        Self {
+            number: 0,
+            began_ns: 0,
+            equity: Money::ZERO,
+            balance: Money::ZERO,
+            positions: [Qty::ZERO; MAX_INSTRUMENTS],
+            entry_orders: 0,
+            transfers: None,
+            clock_ahead_ns: None,
+        }
+    }
+}
+
+impl VenueFacts {
+    /// Lots open, long and short, over all instruments.
+    pub fn open_lots(&self) -> Qty {
+        Qty::from_units(self.positions.iter().fold(0i64, |sum, held| sum.saturating_add(held.abs().units())))
+    }
+
+    /// Nothing held and nothing that could become a position.
+    pub fn is_flat(&self) -> bool {
+        self.entry_orders == 0 && self.positions.iter().all(|held| held.is_zero())
+    }
+}
+
+/// One look.
+#[derive(Clone, Copy, Debug)]
+pub struct Observation<'a> {
+    /// The system's clock.
+    pub utc: Nanos,
+    /// CLOCK_MONOTONIC, nanoseconds.
+    pub monotonic_ns: u64,
+    /// The engine.
+    pub engine: EngineSight<'a>,
+    /// Pid and session of the engine that is attached, mixed: another number is another engine.
+    pub engine_number: u64,
+    /// The last good read of the account; `None` before the first.
+    pub venue: Option<&'a VenueFacts>,
+    /// Bytes free where latch and journal are; `None` when the system does not say.
+    pub disk_free: Option<u64>,
+    /// What a person on this machine demands; never less than what is in force.
+    pub demanded: Option<Level>,
+}

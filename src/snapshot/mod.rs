@@ -1,0 +1,64 @@
+//! Two pages of shared memory: what the engine is doing, and what the guardian says about it.
+//!
+//! Setup: the engine makes its page with [`EnginePage::create`], the guardian its own with
+//! [`GuardianPageWriter::create`]. Then each writes its page and reads the other's, and neither ever
+//! waits: [`EnginePage::publish`] costs tens of nanoseconds; a reader copies a whole snapshot or is
+//! told why there is none. A page whose writer has died stays behind and is recognised.
+//!
+//! | file in the folder | writer | readers |
+//! |---|---|---|
+//! | `engine.page` | the trading loop | guardian, `pawl top` |
+//! | `guardian.page` | the guardian | the engine (mapped: one load asks for the kill word) |
+//!
+//! One writer for each word: the guardian's kill word is in the guardian's page, and the engine's
+//! answer to it in the engine's. Words are 64 bits in the machine's byte order. Layouts:
+//!
+//! | engine page, words | meaning |
+//! |---|---|
+//! | 0..16 | header, see `page.rs` |
+//! | 16..272 | 64 names of instruments, 32 bytes each, padded with zeros |
+//! | 272..336 | 8 progress cells, a cache line each: counter, CLOCK_MONOTONIC of its last step |
+//! | 336 | answer to the kill word, alone in its line |
+//! | 344 | sequence of the snapshot |
+//! | 345 | checksum of what follows, salted with sequence and session |
+//! | 346..368 | the account and the counters, see [`Snapshot`] |
+//! | 368..624 | 64 rows of 4 words, see [`InstrumentRow`] |
+//!
+//! | guardian page, words | meaning |
+//! |---|---|
+//! | 0..16 | header |
+//! | 16 | kill word, alone in its line: 0, or the number of the latch |
+//! | 24 | sequence |
+//! | 25 | checksum |
+//! | 26..40 | see [`GuardianView`] |
+
+mod engine_page;
+mod guardian_page;
+mod page;
+mod process;
+pub mod seqlock;
+mod watch;
+
+pub use engine_page::{
+    EnginePage, EnginePlan, EngineReader, EngineState, EngineView, InstrumentRow, MAX_HOT_THREADS, MAX_INSTRUMENTS,
+    Progress, Snapshot,
+};
+pub use guardian_page::{GuardianPage, GuardianPageWriter, GuardianView, Level};
+pub use page::{LAYOUT_VERSION, PageError, PageOwner};
+pub use process::{ProcessHandle, ProcessIdentity};
+pub use watch::GuardianWatch;
+
+/// CLOCK_MONOTONIC in nanoseconds: the same clock in every process, and no step of the date moves it.
+#[inline]
+pub fn monotonic_ns() -> u64 {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: a valid timespec; this clock always exists.
+    unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &raw mut time) };
+    time.tv_sec as u64 * crate::core::time::SECOND + time.tv_nsec as u64
+}
+
+/// `/dev/shm/pawl-<uid>`: where the pages are when no folder is named.
+pub fn default_folder() -> std::path::PathBuf {
+    // SAFETY: no arguments, never fails.
+    std::path::PathBuf::from(format!("/dev/shm/pawl-{}", unsafe { libc::geteuid() }))
+}
