@@ -44,8 +44,8 @@ pub fn infer_instrument(survey: &SymbolSurvey) -> InstrumentSpec {
 }
 
 fn kind_of(symbol: &str, seen_step: Qty) -> Kind {
-    // The exchange in `BTCUSDT@BITMEX` says where, not what.
-    let symbol = symbol.split('@').next().unwrap_or(symbol);
+    // The exchange in `BITMEX/BTCUSDT` says where, not what.
+    let symbol = symbol.rsplit('/').next().unwrap_or(symbol);
     if let Some((_, quote)) = currency_pair(symbol) {
         return Kind {
             currency: quote.into(),
@@ -115,7 +115,7 @@ mod tests {
         assert_eq!(infer("AXSBNB", "0.00001", "0.0267").currency, "BNB");
         assert_eq!(infer("BAND-GBP", "0.0001", "14.8").currency, "GBP");
         assert_eq!(infer("USDJPY", "0.001", "119").currency, "JPY");
-        assert_eq!(infer("BTCUSD_PERP@BINANCE-DELIVERY", "0.1", "61800").contract, ContractKind::Inverse);
-        assert_eq!(infer("BTCUSDT@BITMEX", "0.1", "61800").currency, "USDT");
+        assert_eq!(infer("BINANCE-DELIVERY/BTCUSD_PERP", "0.1", "61800").contract, ContractKind::Inverse);
+        assert_eq!(infer("BITMEX/BTCUSDT", "0.1", "61800").currency, "USDT");
     }
 }

@@ -13,10 +13,11 @@
 use std::io::{self, BufRead, ErrorKind, Write};
 use std::path::Path;
 
-use super::csv::{Body, Row};
+use super::csv::{Body, Row, qty};
 use super::error::{BadLine, DataError};
 use super::lots::currency_pair;
 use super::time_text::number;
+use crate::core::fixed::DECIMALS;
 use crate::core::payload::Quote;
 use crate::core::time::SECOND;
 use crate::core::{Nanos, Price, Qty};
@@ -115,14 +116,11 @@ fn row(record: &[u8; 20], point: i64, start: Nanos) -> Result<Row, BadLine> {
     Ok(Row { local, venue: local, body: Body::Quote(quote) })
 }
 
-/// A volume in millions, to the nearest unit of the base currency: an f32 holds seven digits.
+/// A volume in millions: the shortest decimal that is this f32, as Dukascopy's own CSV writes it.
 fn millions(volume: f32) -> Result<Qty, BadLine> {
-    let units = (f64::from(volume) * 1e6).round();
-    if !(0.0..=1e15).contains(&units) {
-        return Err(BadLine::new("a volume of 0 or more, in millions", volume.to_string().as_bytes()));
-    }
-    // In millions, as the CSV writes it: one unit is 1e-6, a hundred steps of 1e-8.
-    Ok(Qty::from_units(units as i64 * 100))
+    let text = format!("{volume}");
+    let decimals = text.split('.').nth(1).map_or(0, str::len);
+    qty(Some(if decimals > DECIMALS { format!("{volume:.DECIMALS$}") } else { text }.as_bytes()))
 }
 
 #[cfg(test)]
@@ -139,8 +137,8 @@ mod tests {
     }
 
     #[test]
-    fn volumes_are_millions_to_the_unit() {
-        for (volume, text) in [(2.06, "2.06"), (0.75, "0.75"), (1.125, "1.125"), (0.0, "0"), (16.5e3, "16500")] {
+    fn volumes_are_the_decimals_that_dukascopy_writes() {
+        for (volume, text) in [(2.06, "2.06"), (77.77, "77.77"), (1e-9, "0"), (0.0, "0"), (16.5e3, "16500")] {
             assert_eq!(millions(volume).unwrap().to_string(), text);
         }
         for bad in [-1.0, f32::NAN, f32::INFINITY, 1e30] {

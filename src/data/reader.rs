@@ -96,10 +96,17 @@ impl Reader {
         self.rows.symbols.name(at)
     }
 
+    /// The symbol that the user named.
+    fn named(&self, options: &Options) -> Result<Option<String>, DataError> {
+        let Some(named) = &options.symbol else { return Ok(None) };
+        let bad = || DataError::file(&self.path, "--symbol such as EURUSD", format!("{named:?}"), "correct it");
+        symbols::clean(named.as_bytes()).ok_or_else(bad).map(Some)
+    }
+
     /// A bi5 file, whole.
     fn take_hour(&mut self, options: &Options) -> Result<(), DataError> {
         let (symbol, _) = bi5::place(&self.path)?;
-        self.rows.symbols.push(options.symbol.clone().unwrap_or(symbol));
+        self.rows.symbols.push(self.named(options)?.unwrap_or(symbol));
         self.rows.millions = true;
         // An hour without a tick is an empty file.
         if self.size == 0 {
@@ -141,7 +148,7 @@ impl Reader {
         self.rows.millions = plan.millions;
         self.multi = plan.has_symbol();
         if !self.multi {
-            let symbol = options.symbol.clone().or_else(|| symbols::of_file_name(&path));
+            let symbol = self.named(options)?.or_else(|| symbols::of_file_name(&path));
             let none = || DataError::file(&path, "a symbol in the file's name", "none", "pass --symbol");
             self.rows.symbols.push(symbol.ok_or_else(none)?);
         }

@@ -64,11 +64,11 @@ pub fn survey(paths: &[PathBuf], options: &Options) -> Result<Vec<SymbolSurvey>,
     Ok(drop_needless_exchanges(&found))
 }
 
-/// `BTCUSDT@BITMEX` is `BTCUSDT` while no other exchange has that symbol.
+/// `BITMEX/BTCUSDT` is `BTCUSDT` while no other exchange has that symbol.
 fn drop_needless_exchanges(found: &[SymbolSurvey]) -> Vec<SymbolSurvey> {
     let exchanges = |name: &str| {
         let same = found.iter().filter(|one| without_exchange(&one.symbol) == without_exchange(name));
-        same.filter(|one| one.symbol.contains('@')).count()
+        same.filter(|one| one.symbol.contains('/')).count()
     };
     let mut kept: Vec<SymbolSurvey> = Vec::new();
     for one in found {

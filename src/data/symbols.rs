@@ -1,8 +1,8 @@
 //! The symbols of one file: named by its lines where they have a column for it, else by `--symbol`,
 //! else by the file's name.
 //!
-//! A line that names its exchange as well gives the instrument `BTCUSDT@BINANCE-FUTURES`. The part
-//! from the `@` is dropped when no other file or line of the session has the symbol elsewhere.
+//! A line that names its exchange as well gives the instrument `BINANCE-FUTURES/BTCUSDT`. The part
+//! up to the `/` is dropped when the session's files have the symbol of no other exchange.
 
 use std::path::Path;
 
@@ -10,7 +10,8 @@ use super::error::BadLine;
 
 /// Most symbols in a file: each becomes an instrument, held in memory.
 const MOST_SYMBOLS: usize = 4_096;
-const LONGEST_SYMBOL: usize = 40;
+/// Longest name that an instrument may have.
+const LONGEST_NAME: usize = 32;
 
 /// First words of file names that say what is in the file, not which instrument.
 const NOT_SYMBOLS: [&str; 8] = ["QUOTE", "QUOTES", "TRADE", "TRADES", "TICKS", "TARDIS", "PRICES", "MARKET"];
@@ -53,7 +54,13 @@ impl Symbols {
         let mut name = clean(symbol).ok_or_else(|| BadLine::new("a symbol", symbol))?;
         if !exchange.is_empty() {
             let place = clean(exchange).ok_or_else(|| BadLine::new("an exchange", exchange))?;
-            name = format!("{name}@{place}");
+            name = format!("{place}/{name}");
+        }
+        if name.len() > LONGEST_NAME {
+            return Err(BadLine::new(
+                format!("exchange and symbol of at most {LONGEST_NAME} letters"),
+                name.as_bytes(),
+            ));
         }
         if self.names.len() >= MOST_SYMBOLS {
             return Err(BadLine::new(format!("one of the {MOST_SYMBOLS} symbols before"), symbol));
@@ -66,9 +73,9 @@ impl Symbols {
 }
 
 /// Upper case without the slash of `EUR/USD`; `None` for what is not a symbol.
-fn clean(text: &[u8]) -> Option<String> {
-    let allowed = |byte: &u8| byte.is_ascii_alphanumeric() || b"/-_.:".contains(byte);
-    if text.is_empty() || text.len() > LONGEST_SYMBOL || !text.iter().all(allowed) {
+pub(super) fn clean(text: &[u8]) -> Option<String> {
+    let allowed = |byte: &u8| byte.is_ascii_alphanumeric() || b"/-_.".contains(byte);
+    if text.is_empty() || text.len() > LONGEST_NAME || !text.iter().all(allowed) {
         return None;
     }
     let name: String =
@@ -78,7 +85,7 @@ fn clean(text: &[u8]) -> Option<String> {
 
 /// A symbol without its exchange.
 pub(super) fn without_exchange(name: &str) -> &str {
-    name.split('@').next().unwrap_or(name)
+    name.rsplit('/').next().unwrap_or(name)
 }
 
 /// The symbol that a file's name starts with.
@@ -107,14 +114,14 @@ mod tests {
         let mut symbols = Symbols::default();
         for (symbol, exchange, name) in [
             (&b"EUR/USD"[..], &b""[..], "EURUSD"),
-            (b"btcusdt", b"binance-futures", "BTCUSDT@BINANCE-FUTURES"),
-            (b"btcusdt", b"bitmex", "BTCUSDT@BITMEX"),
+            (b"btcusdt", b"binance-futures", "BINANCE-FUTURES/BTCUSDT"),
+            (b"btcusdt", b"bitmex", "BITMEX/BTCUSDT"),
         ] {
             let at = symbols.index_of(symbol, exchange).unwrap();
             assert_eq!(symbols.name(at).map(String::as_str), Some(name));
             assert_eq!(symbols.index_of(symbol, exchange), Ok(at));
         }
-        for bad in [&b""[..], b"/", b"EUR USD", b"\0\0", "EUR\u{20ac}".as_bytes(), &[b'A'; 41]] {
+        for bad in [&b""[..], b"/", b"EUR USD", b"\0\0", "EUR\u{20ac}".as_bytes(), &[b'A'; 33]] {
             assert!(symbols.index_of(bad, b"").is_err(), "{bad:?}");
         }
     }
