@@ -100,6 +100,13 @@ impl Market {
         }
     }
 
+    fn has_bars(&self) -> bool {
+        match self {
+            Self::Files(source) => source.has_bars(),
+            Self::Journal(_) => false,
+        }
+    }
+
     fn first_bad(&self) -> Option<&DataError> {
         match self {
             Self::Files(source) => source.first_bad(),
@@ -173,6 +180,12 @@ pub(super) fn run(arguments: &BacktestArguments) -> Result<(), Failure> {
     let currency = account_currency(&instruments);
     if currency == "mixed" && !print.is_json() {
         eprintln!("pawl: note: instruments of several currencies; profits are added up without conversion");
+    }
+    if market.has_bars() {
+        eprintln!(
+            "pawl: note: minute bars: the order of prices inside a minute is reconstructed with its close known, \
+             which flatters a strategy that trades inside the minute; judge one on ticks"
+        );
     }
     let balance = config.account.balance.unwrap_or_else(|| default_balance(&currency));
     let engine = Engine::new(&config.engine(), gate.oracle(&config)?, &instruments, 1)?;

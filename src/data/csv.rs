@@ -12,7 +12,8 @@
 //! | `ev`, `px`, `qty` | an event of hftbacktest's dtype |
 //!
 //! Quote bars become four quotes: open at the stamp, low and high (high first in a falling bar) at
-//! +15 s and +30 s, close at +59.999 s. That order inside the minute is a reconstruction.
+//! +15 s and +30 s, close at +59.999 s. That order inside the minute is a reconstruction made with
+//! the close already known: it flatters a rule that trades inside the minute.
 
 use super::Format;
 use super::error::BadLine;
@@ -152,6 +153,11 @@ impl Plan {
     /// The lines name their symbols.
     pub(super) fn has_symbol(&self) -> bool {
         self.symbol.is_some()
+    }
+
+    /// The lines are minute bars.
+    pub(super) fn is_bars(&self) -> bool {
+        matches!(self.shape, Shape::Bar { .. })
     }
 
     /// Splits a line, whose number of columns must be the file's.

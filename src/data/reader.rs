@@ -92,6 +92,11 @@ impl Reader {
         Ok(reader)
     }
 
+    /// The file holds minute bars, whose inside is reconstructed.
+    pub(super) fn is_bars(&self) -> bool {
+        matches!(&self.lines, Some(Lines::Columns(plan)) if plan.is_bars())
+    }
+
     pub(super) fn symbol(&self, at: usize) -> Option<&String> {
         self.rows.symbols.name(at)
     }

@@ -66,6 +66,11 @@ impl Source {
         (read, self.readers.iter().map(|reader| reader.size).sum())
     }
 
+    /// Some file holds minute bars, whose prices inside the minute are in a reconstructed order.
+    pub fn has_bars(&self) -> bool {
+        self.readers.iter().any(Reader::is_bars)
+    }
+
     /// Bad lines so far.
     pub fn bad_lines(&self) -> u64 {
         self.readers.iter().map(|reader| reader.bad).sum()
