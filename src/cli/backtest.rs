@@ -9,7 +9,7 @@ use clap::Args;
 
 use crate::config::{Config, default_balance, infer_instrument};
 use crate::core::{Event, EventKind, InstrumentSpec, InstrumentTable};
-use crate::data::{self, Format, OnBadLine, Options, Source};
+use crate::data::{self, DataError, Format, OnBadLine, Options, Source};
 use crate::engine::Engine;
 use crate::journal::{SessionReader, StreamName};
 use crate::report::{Collector, Progress};
@@ -22,7 +22,7 @@ use super::common::{Gate, Print, SHIPPED_MODEL, create_journal, print_outcome, w
 /// Arguments of `pawl backtest`.
 #[derive(Args)]
 #[command(
-    after_help = "Example:\n  pawl backtest EURUSD_2014.csv.gz --trades trades.csv\n  pawl backtest quotes.csv.gz trades.csv.gz --config pawl.toml --json"
+    after_help = "Example:\n  pawl backtest EURUSD_2014.csv.gz --trades trades.csv\n  pawl backtest BTCUSDT_quotes.csv.gz BTCUSDT_trades.csv.gz --config pawl.toml --json"
 )]
 pub(super) struct BacktestArguments {
     /// Market data files (several are merged by time), or one journal folder
@@ -34,7 +34,7 @@ pub(super) struct BacktestArguments {
     /// Format of the files; without it recognised from their content
     #[arg(long)]
     format: Option<Format>,
-    /// Symbol, where neither content nor file name tells
+    /// Symbol of files whose lines name none; without it the file's name tells
     #[arg(long)]
     symbol: Option<String>,
     /// What a line that cannot be read does
@@ -97,6 +97,20 @@ impl Market {
         match self {
             Self::Files(source) => source.bad_lines(),
             Self::Journal(_) => 0,
+        }
+    }
+
+    fn has_bars(&self) -> bool {
+        match self {
+            Self::Files(source) => source.has_bars(),
+            Self::Journal(_) => false,
+        }
+    }
+
+    fn first_bad(&self) -> Option<&DataError> {
+        match self {
+            Self::Files(source) => source.first_bad(),
+            Self::Journal(_) => None,
         }
     }
 }
@@ -167,6 +181,12 @@ pub(super) fn run(arguments: &BacktestArguments) -> Result<(), Failure> {
     if currency == "mixed" && !print.is_json() {
         eprintln!("pawl: note: instruments of several currencies; profits are added up without conversion");
     }
+    if market.has_bars() {
+        eprintln!(
+            "pawl: note: minute bars: the order of prices inside a minute is reconstructed with its close known, \
+             which flatters a strategy that trades inside the minute; judge one on ticks"
+        );
+    }
     let balance = config.account.balance.unwrap_or_else(|| default_balance(&currency));
     let engine = Engine::new(&config.engine(), gate.oracle(&config)?, &instruments, 1)?;
     let venue = PaperVenue::new(&config.paper, &instruments)?;
@@ -197,6 +217,9 @@ pub(super) fn run(arguments: &BacktestArguments) -> Result<(), Failure> {
     }
     let seconds = began.elapsed().as_secs_f64();
     let outcome = session.finish(&instruments)?;
+    if let Some(first) = market.first_bad() {
+        eprintln!("pawl: note: {} bad lines skipped; the first: {first}", market.bad_lines());
+    }
     if let Some(path) = &arguments.trades {
         write_trades(path, &outcome, &instruments)?;
     }

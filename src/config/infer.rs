@@ -2,13 +2,8 @@
 //! needs no configuration. A guess is printed in the summary; the configuration overrides it.
 
 use crate::core::{ContractKind, InstrumentSpec, Money, Price, Qty};
-use crate::data::SymbolSurvey;
+use crate::data::{SymbolSurvey, currency_pair, units_in_a_lot};
 
-/// Currencies that make a six-letter symbol a currency pair.
-const FIAT: [&str; 20] = [
-    "USD", "EUR", "JPY", "GBP", "AUD", "NZD", "CAD", "CHF", "SEK", "NOK", "DKK", "SGD", "HKD", "MXN", "ZAR", "TRY",
-    "PLN", "HUF", "CZK", "CNH",
-];
 /// Quote currencies of crypto symbols, longest first so that `USDT` is not read as `USD`.
 const CRYPTO_QUOTES: [&str; 13] =
     ["USDT", "USDC", "BUSD", "FDUSD", "USD", "EUR", "GBP", "AUD", "BRL", "TRY", "BTC", "ETH", "BNB"];
@@ -49,19 +44,16 @@ pub fn infer_instrument(survey: &SymbolSurvey) -> InstrumentSpec {
 }
 
 fn kind_of(symbol: &str, seen_step: Qty) -> Kind {
-    let hundredth = Qty::from_units(1_000_000);
-    let pair = symbol.len() == 6 && symbol.is_ascii();
-    let (base, quote) = if pair { symbol.split_at(3) } else { (symbol, "") };
-    if pair && FIAT.contains(&quote) && (FIAT.contains(&base) || ["XAU", "XAG"].contains(&base)) {
-        let contract_size = if base == "XAU" {
-            100
-        } else if base == "XAG" {
-            5_000
-        } else {
-            100_000
+    // The exchange in `BITMEX/BTCUSDT` says where, not what.
+    let symbol = symbol.rsplit('/').next().unwrap_or(symbol);
+    if let Some((_, quote)) = currency_pair(symbol) {
+        return Kind {
+            currency: quote.into(),
+            contract_size: units_in_a_lot(symbol),
+            lot_step: Qty::from_units(1_000_000),
+            max_lot: 100,
+            contract: ContractKind::Linear,
         };
-        let contract = ContractKind::Linear;
-        return Kind { currency: quote.into(), contract_size, lot_step: hundredth, max_lot: 100, contract };
     }
     let plain: String = symbol.chars().filter(char::is_ascii_alphanumeric).collect();
     let inverse = symbol.ends_with("_PERP") || symbol.contains("USD_");
@@ -70,7 +62,7 @@ fn kind_of(symbol: &str, seen_step: Qty) -> Kind {
     let contract = if inverse { ContractKind::Inverse } else { ContractKind::Linear };
     Kind {
         currency: quote.map_or_else(|| "USD".into(), |quote| (*quote).to_owned()),
-        contract_size: 1,
+        contract_size: units_in_a_lot(symbol),
         lot_step,
         max_lot: 100_000,
         contract,
@@ -123,5 +115,7 @@ mod tests {
         assert_eq!(infer("AXSBNB", "0.00001", "0.0267").currency, "BNB");
         assert_eq!(infer("BAND-GBP", "0.0001", "14.8").currency, "GBP");
         assert_eq!(infer("USDJPY", "0.001", "119").currency, "JPY");
+        assert_eq!(infer("BINANCE-DELIVERY/BTCUSD_PERP", "0.1", "61800").contract, ContractKind::Inverse);
+        assert_eq!(infer("BITMEX/BTCUSDT", "0.1", "61800").currency, "USDT");
     }
 }

@@ -23,6 +23,16 @@ pub enum DataError {
         /// Complete lines before the end.
         line: u64,
     },
+    /// The compressed stream contradicts itself or its checksum.
+    #[error("{}: damaged: {reason}, after line {line}; fetch the file again", file.display())]
+    Damaged {
+        /// The file.
+        file: PathBuf,
+        /// Complete lines before the damage was found.
+        line: u64,
+        /// What the decompressor said.
+        reason: String,
+    },
     /// The file as a whole cannot be read as market data.
     #[error("{}: expected {expected}, found {found}; {remedy}", file.display())]
     File {

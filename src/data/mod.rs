@@ -4,22 +4,28 @@
 //! crossed, duplicate or out of order: judging them is the feed's work. Prices are parsed exactly.
 
 mod bi5;
+mod coinbase;
 mod csv;
 mod decompress;
+mod detect;
 mod error;
+mod lots;
 mod raw;
+mod reader;
 mod source;
 mod survey;
+mod symbols;
 mod time_text;
 
 pub use error::DataError;
+pub use lots::{currency_pair, units_in_a_lot};
 pub use source::Source;
 pub use survey::{SymbolSurvey, survey};
 
 /// A file format. Compression is not part of it: gzip and zip are recognised in every format.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, clap::ValueEnum)]
 pub enum Format {
-    /// Comma-separated with a header: columns by name (own, Tardis, Binance and quote bars).
+    /// Comma-separated with a header: columns by name (own, Tardis, hftbacktest, Binance, quote bars).
     Csv,
     /// `EUR/USD,20160104 18:00:40.420,bid,ask` without a header.
     TrueFx,
@@ -35,6 +41,8 @@ pub enum Format {
     BinanceAggTrades,
     /// Recorded Binance WebSocket messages: `<time> <json>` or `<time>: <json>`.
     BinanceRaw,
+    /// Recorded Coinbase WebSocket messages: `<epoch seconds>: <json>`.
+    CoinbaseRaw,
 }
 
 /// What to do with a line that cannot be read.
@@ -54,6 +62,6 @@ pub struct Options {
     pub format: Option<Format>,
     /// What to do with a bad line.
     pub on_bad_line: OnBadLine,
-    /// The instrument of single-symbol files; derived from the file's name when `None`.
+    /// The instrument of files whose lines name none; derived from the file's name when `None`.
     pub symbol: Option<String>,
 }

@@ -1,9 +1,12 @@
-//! Recorded Binance WebSocket messages: `<receive time> <json>` (hftbacktest) or
-//! `<epoch seconds>: <json>` (cryptofeed). Best bid/ask, trades and aggregated trades are read;
-//! depth, mark price, REST snapshots and session lines are passed over, they are not bad.
+//! Recorded WebSocket messages: `<receive time> <json>` (hftbacktest) or `<epoch seconds>: <json>`
+//! (cryptofeed).
+//!
+//! Of Binance, best bid/ask, trades and aggregated trades are read; depth, mark price, REST
+//! snapshots and session lines are passed over, they are not bad. Of Coinbase see [`super::coinbase`].
 
 use serde::Deserialize;
 
+use super::coinbase;
 use super::csv::{Body, Row, price, qty};
 use super::error::BadLine;
 use super::time_text as time;
@@ -41,8 +44,15 @@ enum Word<'a> {
     Number(u64),
 }
 
+/// Whose messages a capture holds.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Venue {
+    Binance,
+    Coinbase,
+}
+
 /// The symbol and row of a line; `None` for a line that carries neither quote nor trade.
-pub(super) fn parse(line: &[u8]) -> Result<Option<(&str, Row)>, BadLine> {
+pub(super) fn parse(venue: Venue, line: &[u8]) -> Result<Option<(&str, Row)>, BadLine> {
     if [&b"configuration:"[..], b"wss://", b"https://"].iter().any(|start| line.starts_with(start)) {
         return Ok(None);
     }
@@ -51,6 +61,9 @@ pub(super) fn parse(line: &[u8]) -> Result<Option<(&str, Row)>, BadLine> {
     let stamp = stamp.strip_suffix(b":").unwrap_or(stamp);
     let json = json.trim_ascii_start();
     let local = time::epoch(stamp, time::magnitude(stamp)).ok_or_else(|| BadLine::new("a receive time", stamp))?;
+    if venue == Venue::Coinbase {
+        return coinbase::parse(local, json);
+    }
     let Some(stream) = json.strip_prefix(b"{\"stream\":\"") else {
         return if json.starts_with(b"{") { Ok(None) } else { Err(BadLine::new("a JSON message", json)) };
     };

@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use super::Options;
 use super::csv::Body;
 use super::error::DataError;
-use super::source::Reader;
+use super::reader::Reader;
+use super::symbols::without_exchange;
 use crate::core::{Price, Qty};
 
 /// Rows looked at in a file of one symbol.
@@ -48,7 +49,7 @@ pub fn survey(paths: &[PathBuf], options: &Options) -> Result<Vec<SymbolSurvey>,
                 Body::Quote(quote) => ([quote.bid, quote.ask], [quote.bid_qty, quote.ask_qty]),
                 Body::Trade(trade, _) => ([trade.price; 2], [trade.qty; 2]),
             };
-            let Some(name) = reader.symbols.get(symbol) else { continue };
+            let Some(name) = reader.symbol(symbol) else { continue };
             let at = found.iter().position(|have| have.symbol == *name).unwrap_or_else(|| {
                 let first_price = prices[0];
                 found.push(SymbolSurvey { symbol: name.clone(), tick: Price::ZERO, lot: Qty::ZERO, first_price });
@@ -60,5 +61,26 @@ pub fn survey(paths: &[PathBuf], options: &Options) -> Result<Vec<SymbolSurvey>,
             entry.lot = Qty::from_units(sizes.iter().fold(entry.lot.units(), |sum, size| gcd(sum, size.units())));
         }
     }
-    Ok(found)
+    Ok(drop_needless_exchanges(&found))
+}
+
+/// `BITMEX/BTCUSDT` is `BTCUSDT` while no other exchange has that symbol.
+fn drop_needless_exchanges(found: &[SymbolSurvey]) -> Vec<SymbolSurvey> {
+    let exchanges = |name: &str| {
+        let same = found.iter().filter(|one| without_exchange(&one.symbol) == without_exchange(name));
+        same.filter(|one| one.symbol.contains('/')).count()
+    };
+    let mut kept: Vec<SymbolSurvey> = Vec::new();
+    for one in found {
+        let only = exchanges(&one.symbol) == 1;
+        let symbol = if only { without_exchange(&one.symbol) } else { &one.symbol };
+        let one = SymbolSurvey { symbol: symbol.to_owned(), ..one.clone() };
+        if let Some(same) = kept.iter_mut().find(|have| have.symbol == one.symbol) {
+            same.tick = Price::from_units(gcd(same.tick.units(), one.tick.units()));
+            same.lot = Qty::from_units(gcd(same.lot.units(), one.lot.units()));
+        } else {
+            kept.push(one);
+        }
+    }
+    kept
 }
