@@ -30,7 +30,12 @@ fn pipeline(criterion: &mut Criterion) {
     let (table, events) = (InstrumentTable::new(specs(2)).unwrap(), market());
     let folder = tempfile::tempdir().unwrap();
     let info = SessionInfo { version: 1, instruments: specs(2), ..SessionInfo::default() };
-    let mut journal = SessionWriter::create(folder.path(), &info, &WriterOptions { segment_records: 1 << 20 }).unwrap();
+    let mut journal = SessionWriter::create(
+        folder.path(),
+        &info,
+        &WriterOptions { segment_records: 1 << 20, ..WriterOptions::default() },
+    )
+    .unwrap();
     for event in &events {
         journal.input.append(event).unwrap();
     }
@@ -108,7 +113,12 @@ fn append(criterion: &mut Criterion) {
             || {
                 round += 1;
                 let path = folder.path().join(round.to_string());
-                SessionWriter::create(&path, &info, &WriterOptions { segment_records: 500_000 }).unwrap()
+                SessionWriter::create(
+                    &path,
+                    &info,
+                    &WriterOptions { segment_records: 500_000, ..WriterOptions::default() },
+                )
+                .unwrap()
             },
             |mut journal| {
                 for _ in 0..500_000 {

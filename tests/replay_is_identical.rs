@@ -24,7 +24,9 @@ fn engine(table: &InstrumentTable, threshold: f32) -> Engine {
 fn run(directory: &std::path::Path) -> (InstrumentTable, u64) {
     let table = InstrumentTable::new(specs(3)).unwrap();
     let info = SessionInfo { version: 1, instruments: specs(3), ..SessionInfo::default() };
-    let journal = SessionWriter::create(directory, &info, &WriterOptions { segment_records: 50_000 }).unwrap();
+    let journal =
+        SessionWriter::create(directory, &info, &WriterOptions { segment_records: 50_000, ..WriterOptions::default() })
+            .unwrap();
     let paper = PaperParams {
         latency_jitter: Span::millis(30),
         reject_probability: 0.1,

@@ -270,9 +270,8 @@ impl Event {
     #[must_use]
     #[inline]
     pub fn expected_crc(&self) -> u32 {
-        let head = u32::from(self.instrument.0) | u32::from(self.kind as u8) << 16 | u32::from(self.flags.0) << 24;
         let [a, b, c, d] = self.payload;
-        crc32c_record([self.sequence, self.venue_ns.0, self.local_ns.0, a, b, c, d], head)
+        crc32c_record([self.sequence, self.venue_ns.0, self.local_ns.0, a, b, c, d], self.head())
     }
 
     /// The event as the record with this number, CRC included: ready to be stored.
@@ -284,19 +283,31 @@ impl Event {
         self
     }
 
+    /// The record with this number as eight words: what [`Event::sealed`] gives, ready to be stored.
+    #[must_use]
+    #[inline]
+    pub fn sealed_words(&self, sequence: u64) -> [u64; 8] {
+        let head = self.head();
+        let [a, b, c, d] = self.payload;
+        let crc = crc32c_record([sequence, self.venue_ns.0, self.local_ns.0, a, b, c, d], head);
+        [sequence, u64::from(head) << 32 | u64::from(crc), self.venue_ns.0, self.local_ns.0, a, b, c, d]
+    }
+
+    /// Instrument, kind and flags: bytes 12 to 15.
+    #[inline]
+    fn head(&self) -> u32 {
+        u32::from(self.instrument.0) | u32::from(self.kind as u8) << 16 | u32::from(self.flags.0) << 24
+    }
+
     /// The 64 bytes, little-endian, by the table in the module's head.
     #[must_use]
     #[inline]
     pub fn to_bytes(&self) -> [u8; EVENT_BYTES] {
+        let [a, b, c, d] = self.payload;
+        let second = u64::from(self.head()) << 32 | u64::from(self.crc);
+        let words = [self.sequence, second, self.venue_ns.0, self.local_ns.0, a, b, c, d];
         let mut bytes = [0; EVENT_BYTES];
-        bytes[0..8].copy_from_slice(&self.sequence.to_le_bytes());
-        bytes[8..12].copy_from_slice(&self.crc.to_le_bytes());
-        bytes[12..14].copy_from_slice(&self.instrument.0.to_le_bytes());
-        bytes[14] = self.kind as u8;
-        bytes[15] = self.flags.0;
-        bytes[16..24].copy_from_slice(&self.venue_ns.0.to_le_bytes());
-        bytes[24..32].copy_from_slice(&self.local_ns.0.to_le_bytes());
-        for (chunk, word) in bytes[32..].chunks_exact_mut(8).zip(self.payload) {
+        for (chunk, word) in bytes.chunks_exact_mut(8).zip(words) {
             chunk.copy_from_slice(&word.to_le_bytes());
         }
         bytes
@@ -308,20 +319,23 @@ impl Event {
     /// [`EventError`]: an empty slot, a damaged record, or an unknown kind.
     #[inline]
     pub fn from_bytes(bytes: &[u8; EVENT_BYTES]) -> Result<Self, EventError> {
-        let word = |at: usize| {
-            let mut eight = [0; 8];
-            eight.copy_from_slice(&bytes[at..at + 8]);
-            u64::from_le_bytes(eight)
-        };
-        let sequence = word(0);
+        Self::from_words(std::array::from_fn(|word| {
+            u64::from_le_bytes(std::array::from_fn(|byte| bytes[word * 8 + byte]))
+        }))
+    }
+
+    /// Reads and checks eight words from outside.
+    ///
+    /// # Errors
+    /// As [`Event::from_bytes`].
+    #[inline]
+    pub fn from_words(words: [u64; 8]) -> Result<Self, EventError> {
+        let [sequence, second, venue, local, a, b, c, d] = words;
         if sequence == 0 {
             return Err(EventError::Empty);
         }
-        let second = word(8);
         let (found, head) = (second as u32, (second >> 32) as u32);
-        let payload = [word(32), word(40), word(48), word(56)];
-        let [a, b, c, d] = payload;
-        let expected = crc32c_record([sequence, word(16), word(24), a, b, c, d], head);
+        let expected = crc32c_record([sequence, venue, local, a, b, c, d], head);
         if expected != found {
             return Err(EventError::Crc { expected, found });
         }
@@ -332,9 +346,9 @@ impl Event {
             instrument: InstrumentId(head as u16),
             kind,
             flags: Flags((head >> 24) as u8),
-            venue_ns: Nanos(word(16)),
-            local_ns: Nanos(word(24)),
-            payload,
+            venue_ns: Nanos(venue),
+            local_ns: Nanos(local),
+            payload: [a, b, c, d],
         })
     }
 }

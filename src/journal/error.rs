@@ -3,6 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use super::{StreamName, Trouble};
 use crate::core::EventError;
 
 /// A journal cannot be written or read.
@@ -21,6 +22,15 @@ pub enum JournalError {
     /// The folder already holds a session.
     #[error("journal: expected a new folder, found a session in {}; choose another folder", .0.display())]
     Exists(PathBuf),
+    /// There is no place for a record: the next segment cannot be had. Nothing was stored, nothing is
+    /// lost of what was; a later call may succeed.
+    #[error("journal: {} record not stored: {trouble}", stream.name())]
+    NotStored {
+        /// Which stream.
+        stream: StreamName,
+        /// What is wrong with the disk.
+        trouble: Trouble,
+    },
     /// Another process writes this session.
     #[error("journal: {} is being written by another process; a session has one writer", .0.display())]
     Locked(PathBuf),
@@ -57,6 +67,16 @@ pub enum JournalError {
         /// What is wrong with it.
         source: EventError,
     },
+    /// Records behind a slot that was never written: a power failure, or a damaged file.
+    #[error("journal: {} record {record}: expected the end of the stream or a record, found an empty slot with records behind it (first: {stray}); records before it are good, `pawl journal verify` lists the others", path.display())]
+    Hole {
+        /// Which file.
+        path: PathBuf,
+        /// Number of the empty record in the file, from 1.
+        record: u64,
+        /// Number of the first record behind it.
+        stray: u64,
+    },
     /// An intact record out of its turn.
     #[error("journal: {} record {record}: expected sequence {expected}, found {found}; records before it are good", path.display())]
     Sequence {
@@ -72,6 +92,14 @@ pub enum JournalError {
 }
 
 impl JournalError {
+    /// What is wrong with the disk, when the disk it is.
+    pub(super) fn trouble(&self) -> Trouble {
+        match self {
+            Self::Io { source, .. } => Trouble::of(source),
+            _ => Trouble::System(0),
+        }
+    }
+
     pub(super) fn io(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
         move |source| Self::Io { action, path: path.to_owned(), source }
     }

@@ -10,23 +10,47 @@
 //! | 12 | 4 | stream: 1 input, 2 output |
 //! | 16 | 8 | segment number, from 1 |
 //! | 24 | 8 | sequence of its first record |
-//! | 32 | 4 | CRC-32C of bytes 0..32 |
+//! | 32 | 4 | life: 1 created the session, each resume counts one more |
+//! | 36 | 4 | CRC-32C of `session.toml` |
+//! | 40 | 4 | CRC-32C of bytes 0..40 |
 //!
 //! A record is valid when its sequence is the next one and its CRC holds; the first slot that was
 //! never written ends the stream. One writer per session, held by a lock on `session.lock`.
+//!
+//! | file | what lives there |
+//! |---|---|
+//! | `slot`, `handoff` | the two protocols between threads and processes, model-checked |
+//! | `segment`, `disk` | one file; the disk under it |
+//! | `stream`, `keeper`, `writer` | hot side, helper side, the session that owns both |
+//! | `recovery` | the end of a stream after a crash |
+//! | `reader`, `verify` | one record after another; all of them, with what is wrong |
 
+mod disk;
 mod error;
+mod handoff;
+mod keeper;
+mod options;
 mod reader;
+mod recovery;
 mod segment;
+mod slot;
+mod stream;
+mod sync;
+mod verify;
 mod writer;
 
 use serde::{Deserialize, Serialize};
 
 use crate::core::InstrumentSpec;
 
+pub use disk::Trouble;
 pub use error::JournalError;
+pub use options::{SyncPolicy, WriterOptions};
 pub use reader::{SessionReader, StreamReader};
-pub use writer::{SessionWriter, StreamWriter, WriterOptions};
+pub use recovery::{Recovery, StreamRecovery};
+pub use stream::StreamWriter;
+pub use verify::{Finding, SessionCheck, StreamCheck, check_session};
+pub use writer::SessionWriter;
 
 /// Version of the format that this code writes and reads.
 pub const FORMAT_VERSION: u32 = 1;
@@ -64,6 +88,9 @@ pub enum StreamName {
 }
 
 impl StreamName {
+    /// Both, in the order of their numbers.
+    pub const ALL: [Self; 2] = [Self::Input, Self::Output];
+
     /// The name in file names.
     pub const fn name(self) -> &'static str {
         match self {
@@ -78,4 +105,24 @@ impl StreamName {
             Self::Output => 2,
         }
     }
+}
+
+/// Whether the next records have a place. What the live loop looks at in every turn.
+///
+/// | health | what it means | what the engine does |
+/// |---|---|---|
+/// | `Good` | the next segment is ready or under way | trades |
+/// | `LowSpace` | the next segment cannot be had, or free space is below the floor; the present segment still takes everything | opens nothing new, alerts |
+/// | `Full` | the reserve has begun: market data is refused, all else is stored | exits only, on quotes stored with `append_essential` |
+///
+/// An event that was not stored must not reach the engine: then a replay stays identical. When even
+/// the reserve is used up, exits go on unrecorded, counted by `not_stored`, until there is space again.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Health {
+    /// All is well.
+    Good,
+    /// No new entries from here on.
+    LowSpace,
+    /// Market data is not stored any more.
+    Full,
 }

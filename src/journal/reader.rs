@@ -1,12 +1,10 @@
 //! The reader: checks every record, follows the segments, works while the writer still writes.
 
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
 
-use memmap2::Mmap;
-
-use super::segment::{self, HEADER};
-use super::{FORMAT_VERSION, JournalError, SESSION_FILE, SessionInfo, StreamName};
+use super::segment::{self, Opened};
+use super::{FORMAT_VERSION, JournalError, SESSION_FILE, SessionInfo, StreamName, writer};
+use crate::core::crc::crc32c_portable;
 use crate::core::{EVENT_BYTES, Event, EventError};
 
 /// Opens a session.
@@ -14,6 +12,7 @@ use crate::core::{EVENT_BYTES, Event, EventError};
 pub struct SessionReader {
     directory: PathBuf,
     info: SessionInfo,
+    session: u32,
 }
 
 impl SessionReader {
@@ -26,15 +25,17 @@ impl SessionReader {
         if !path.is_file() {
             return Err(JournalError::NotASession(directory.to_owned()));
         }
-        let text = std::fs::read_to_string(&path).map_err(JournalError::io("read", &path))?;
-        let info: SessionInfo = toml::from_str(&text)
-            .map_err(|error| JournalError::Description { path: path.clone(), message: error.message().to_owned() })?;
+        let bytes = std::fs::read(&path).map_err(JournalError::io("read", &path))?;
+        let session = crc32c_portable(&bytes);
+        let described = |message: String| JournalError::Description { path: path.clone(), message };
+        let text = String::from_utf8(bytes).map_err(|error| described(error.to_string()))?;
+        let info: SessionInfo = toml::from_str(&text).map_err(|error| described(error.message().to_owned()))?;
         if info.version != FORMAT_VERSION {
             let message =
                 format!("expected format version {FORMAT_VERSION}, found {}; use the pawl that wrote it", info.version);
-            return Err(JournalError::Description { path, message });
+            return Err(described(message));
         }
-        Ok(Self { directory: directory.to_owned(), info })
+        Ok(Self { directory: directory.to_owned(), info, session })
     }
 
     /// What the session ran with.
@@ -42,27 +43,74 @@ impl SessionReader {
         &self.info
     }
 
+    /// The folder it lives in.
+    pub fn directory(&self) -> &Path {
+        &self.directory
+    }
+
+    /// CRC-32C of its description, which its segments carry.
+    pub(super) fn session(&self) -> u32 {
+        self.session
+    }
+
+    /// True while a process writes it.
+    pub fn is_being_written(&self) -> bool {
+        writer::is_locked(&self.directory)
+    }
+
     /// A stream from its first record.
     ///
     /// # Errors
     /// Its first segment is missing or damaged.
     pub fn stream(&self, stream: StreamName) -> Result<StreamReader, JournalError> {
-        let Some((map, path)) = segment::open(&self.directory, stream, 1, 1)? else {
-            let path = segment::path(&self.directory, stream, 1);
-            return Err(JournalError::Segment { path, expected: "a segment".into(), found: "no file".into() });
-        };
-        let total = self.stream_bytes(stream);
-        let directory = self.directory.clone();
-        Ok(StreamReader { directory, stream, number: 1, map, path, next: 0, sequence: 0, total, failed: false })
+        self.stream_from(stream, 1)
     }
 
-    fn stream_bytes(&self, stream: StreamName) -> u64 {
-        let lengths = (1..).map_while(|number| {
-            let path = segment::path(&self.directory, stream, number);
-            std::fs::metadata(path).ok().map(|metadata| metadata.len().saturating_sub(HEADER as u64))
+    /// A stream from the record with this sequence, found by the segments' headers.
+    ///
+    /// # Errors
+    /// A segment that is looked at is missing or damaged.
+    pub fn stream_from(&self, stream: StreamName, sequence: u64) -> Result<StreamReader, JournalError> {
+        let numbers = segment::numbers(&self.directory, stream)?;
+        let mut failed = None;
+        // The last segment that begins at or before the sequence.
+        let after = numbers.partition_point(|number| match self.open_segment(stream, *number) {
+            Ok(opened) => opened.header.first <= sequence.max(1),
+            Err(error) => {
+                failed = Some(error);
+                false
+            }
         });
-        lengths.sum()
+        if let Some(error) = failed
+            && sequence > 1
+        {
+            return Err(error);
+        }
+        let number = if sequence <= 1 { 1 } else { numbers.get(after.max(1) - 1).copied().unwrap_or(1) };
+        let opened = self.open_segment(stream, number)?;
+        let total = numbers.iter().filter_map(|number| segment::record_bytes(&self.directory, stream, *number)).sum();
+        let (directory, session, first) = (self.directory.clone(), self.session, opened.header.first);
+        let next = sequence.max(first).saturating_sub(first) as usize;
+        let sequence = first - 1 + next as u64;
+        if number == 1 && first != 1 {
+            let found = format!("one starting at record {first}");
+            let expected = format!("{} segment 1 starting at record 1", stream.name());
+            return Err(JournalError::Segment { path: opened.path, expected, found });
+        }
+        Ok(StreamReader { directory, stream, session, number, opened, next, sequence, total, failed: false })
     }
+
+    fn open_segment(&self, stream: StreamName, number: u64) -> Result<Opened, JournalError> {
+        let opened = segment::open(&self.directory, stream, number)?;
+        let opened = opened.ok_or_else(|| missing(&self.directory, stream, number))?;
+        opened.check(stream, number, self.session)?;
+        Ok(opened)
+    }
+}
+
+fn missing(directory: &Path, stream: StreamName, number: u64) -> JournalError {
+    let path = segment::path(directory, stream, number);
+    JournalError::Segment { path, expected: "a segment".into(), found: "no file".into() }
 }
 
 /// Reads one stream from its first record to its last.
@@ -70,9 +118,9 @@ impl SessionReader {
 pub struct StreamReader {
     directory: PathBuf,
     stream: StreamName,
+    session: u32,
     number: u64,
-    map: Mmap,
-    path: PathBuf,
+    opened: Opened,
     /// Next record in the present segment.
     next: usize,
     sequence: u64,
@@ -86,14 +134,17 @@ impl StreamReader {
     #[inline]
     pub fn next_event(&mut self) -> Option<Result<Event, JournalError>> {
         loop {
-            if self.failed {
-                return None;
+            if let Some(words) = self.opened.slots().get(self.next).and_then(super::slot::Slot::load) {
+                match Event::from_words(words) {
+                    Ok(event) if event.sequence == self.sequence + 1 && !self.failed => {
+                        self.next += 1;
+                        self.sequence += 1;
+                        return Some(Ok(event));
+                    }
+                    other => return self.damage(other).map(Err),
+                }
             }
-            let start = HEADER + self.next * EVENT_BYTES;
-            if let Some(record) = self.map.get(start..start + EVENT_BYTES) {
-                return self.read(record.as_ptr(), start as u64);
-            }
-            match self.next_segment() {
+            match self.go_on() {
                 Ok(true) => {}
                 Ok(false) => return None,
                 Err(error) => {
@@ -104,58 +155,119 @@ impl StreamReader {
         }
     }
 
-    #[inline]
-    fn read(&mut self, record: *const u8, offset: u64) -> Option<Result<Event, JournalError>> {
-        // SAFETY: `record` points at 64 mapped bytes, 64-byte aligned (see the writer). The commit
-        // word is loaded atomically; once it is non-zero the writer never changes the record again.
-        #[expect(clippy::cast_ptr_alignment, reason = "records are 64-byte aligned")]
-        let commit = unsafe { &*record.cast::<AtomicU64>() };
-        if commit.load(Ordering::Acquire) == 0 && self.is_empty_slot(offset) {
+    #[cold]
+    fn damage(&mut self, found: Result<Event, EventError>) -> Option<JournalError> {
+        if std::mem::replace(&mut self.failed, true) {
             return None;
         }
-        // SAFETY: as above; 64 bytes are mapped and no longer written.
-        let bytes = unsafe { &*record.cast::<[u8; EVENT_BYTES]>() };
-        match Event::from_bytes(bytes) {
-            Ok(event) if event.sequence == self.sequence + 1 => {
-                self.next += 1;
-                self.sequence += 1;
-                Some(Ok(event))
-            }
-            other => Some(Err(self.damage(other, offset))),
-        }
-    }
-
-    /// A sequence of zero with other bytes behind it may be a record under way: ask the next slot.
-    #[cold]
-    fn is_empty_slot(&self, offset: u64) -> bool {
-        let after = offset as usize + EVENT_BYTES;
-        let follower = self.map.get(after..after + 8);
-        follower.is_none_or(|word| word.iter().all(|byte| *byte == 0))
-    }
-
-    #[cold]
-    fn damage(&mut self, found: Result<Event, EventError>, offset: u64) -> JournalError {
-        self.failed = true;
-        let (path, record) = (self.path.clone(), self.next as u64 + 1);
-        match found {
+        let (path, record) = (self.opened.path.clone(), self.next as u64 + 1);
+        Some(match found {
             Ok(event) => JournalError::Sequence { path, record, expected: self.sequence + 1, found: event.sequence },
-            Err(source) => JournalError::Record { path, record, offset, source },
+            Err(source) => {
+                let offset = (segment::HEADER + self.next * EVENT_BYTES) as u64;
+                JournalError::Record { path, record, offset, source }
+            }
+        })
+    }
+
+    /// At an empty slot or behind the last one: true when there is a record after all, here or in the
+    /// next segment; false at the end of what is written.
+    #[cold]
+    fn go_on(&mut self) -> Result<bool, JournalError> {
+        if self.failed {
+            return Ok(false);
+        }
+        let slots = self.opened.slots();
+        let within = self.next < slots.len();
+        if !within && self.opened.is_cut() {
+            return Err(self.opened.cut_error());
+        }
+        if within && slots.get(self.next + 1).is_some_and(super::slot::Slot::is_committed) {
+            // Its successor was written after it: now it is there, or it never will be.
+            return if slots[self.next].is_committed() { Ok(true) } else { Err(self.hole(self.next + 1)) };
+        }
+        if within && self.next == 0 && self.was_replaced()? {
+            return Ok(true);
+        }
+        let number = self.number + 1;
+        let Some(opened) = self.open_next(number)? else { return Ok(false) };
+        opened.check(self.stream, number, self.session)?;
+        let continues = opened.header.first == self.sequence + 1;
+        if within && !(continues && opened.header.life > self.opened.header.life) {
+            // The next segment is prepared, or goes on where this one will be full.
+            return Ok(false);
+        }
+        if !continues {
+            let name = |first| format!("{} segment {number} starting at record {first}", self.stream.name());
+            let (expected, found) = (name(self.sequence + 1), name(opened.header.first));
+            return Err(JournalError::Segment { path: opened.path, expected, found });
+        }
+        (self.opened, self.number, self.next) = (opened, number, 0);
+        Ok(true)
+    }
+
+    /// The segment with this number, if there is one. A later one must not stand in for it: without
+    /// it, the stream would end here as if nothing were missing.
+    fn open_next(&self, number: u64) -> Result<Option<Opened>, JournalError> {
+        let open = || segment::open(&self.directory, self.stream, number);
+        if let Some(opened) = open()? {
+            return Ok(Some(opened));
+        }
+        if !segment::numbers(&self.directory, self.stream)?.iter().any(|other| *other > number) {
+            return Ok(None);
+        }
+        // A living writer may have made both since the first look.
+        open()?.map(Some).ok_or_else(|| missing(&self.directory, self.stream, number))
+    }
+
+    /// A prepared segment that nothing was written to is made anew when its session is resumed: a
+    /// reader that already waits in the old file goes over to the new one.
+    fn was_replaced(&mut self) -> Result<bool, JournalError> {
+        match segment::open(&self.directory, self.stream, self.number)? {
+            Some(again) if again.header.life > self.opened.header.life => {
+                again.check(self.stream, self.number, self.session)?;
+                self.opened = again;
+                Ok(self.opened.header.first == self.sequence + 1
+                    && self.opened.slots().iter().take(1).any(super::slot::Slot::is_committed))
+            }
+            _ => Ok(false),
         }
     }
 
-    #[cold]
-    fn next_segment(&mut self) -> Result<bool, JournalError> {
-        let next = segment::open(&self.directory, self.stream, self.number + 1, self.sequence + 1)?;
-        let Some((map, path)) = next else {
-            let after = segment::path(&self.directory, self.stream, self.number + 2);
-            if after.exists() {
-                let path = segment::path(&self.directory, self.stream, self.number + 1);
-                return Err(JournalError::Segment { path, expected: "a segment".into(), found: "no file".into() });
+    fn hole(&self, stray: usize) -> JournalError {
+        let (path, record) = (self.opened.path.clone(), self.next as u64 + 1);
+        JournalError::Hole { path, record, stray: stray as u64 + 1 }
+    }
+
+    /// At the end of a stream that nobody writes any more: is it really the end? After a power
+    /// failure there may be records behind a hole.
+    ///
+    /// # Errors
+    /// [`JournalError::Hole`], or what is wrong with the next segment.
+    pub fn check_end(&mut self) -> Result<(), JournalError> {
+        let behind = self.opened.slots().iter().skip(self.next).position(super::slot::Slot::is_committed);
+        if let Some(distance) = behind {
+            return Err(self.hole(self.next + distance));
+        }
+        for number in segment::numbers(&self.directory, self.stream)?.into_iter().filter(|n| *n > self.number) {
+            let Some(opened) = segment::open(&self.directory, self.stream, number)? else { continue };
+            if opened.slots().iter().any(super::slot::Slot::is_committed) {
+                let name = |first| format!("{} segment {number} starting at record {first}", self.stream.name());
+                let (expected, found) = (name(self.sequence + 1), name(opened.header.first));
+                return Err(JournalError::Segment { path: opened.path, expected, found });
             }
-            return Ok(false);
-        };
-        (self.map, self.path, self.number, self.next) = (map, path, self.number + 1, 0);
-        Ok(true)
+        }
+        Ok(())
+    }
+
+    /// Sequence of the last record read.
+    pub fn sequence(&self) -> u64 {
+        self.sequence
+    }
+
+    /// The process that wrote the segment now read: 1 created the session, each resume counts one more.
+    pub fn life(&self) -> u32 {
+        self.opened.header.life
     }
 
     /// Bytes read and bytes there are.

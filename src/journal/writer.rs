@@ -1,36 +1,52 @@
-//! The writer: a 64-byte copy and one release store an event.
+//! The writer of a session: its lock, its description, its two streams and the helper thread.
 
 use std::fs::{File, OpenOptions};
+use std::io::Write;
 use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
-use memmap2::MmapMut;
-
-use super::segment::{self, HEADER};
-use super::{JournalError, LOCK_FILE, SESSION_FILE, SessionInfo, StreamName};
-use crate::core::{EVENT_BYTES, Event};
-
-/// How a session is written.
-#[derive(Clone, Debug)]
-pub struct WriterOptions {
-    /// Records in a segment.
-    pub segment_records: usize,
-}
-
-impl Default for WriterOptions {
-    /// 2^18 records: 16 MiB a segment.
-    fn default() -> Self {
-        Self { segment_records: 1 << 18 }
-    }
-}
+use super::keeper::Keeper;
+use super::recovery::{self, Recovery};
+use super::segment::Place;
+use super::stream::StreamWriter;
+use super::{
+    Health, JournalError, LOCK_FILE, SESSION_FILE, SessionInfo, StreamName, SyncPolicy, Trouble, WriterOptions, disk,
+};
+use crate::core::crc::crc32c_portable;
 
 /// Writes one session; holds its lock until it is dropped.
+///
+/// A live engine asks for the helper thread ([`WriterOptions::with_helper`]) and creates the writer
+/// *before* it pins its own thread: the helper inherits the cores that it may run on.
+///
+/// ```no_run
+/// # use pawl::journal::*;
+/// # use pawl::core::*;
+/// # fn run(info: &SessionInfo, event: &Event) -> Result<(), JournalError> {
+/// let options = WriterOptions::default().with_helper();
+/// let mut journal = SessionWriter::create("journal/a".as_ref(), info, &options)?;
+/// // Each turn of the loop:
+/// let entries_allowed = journal.health() == Health::Good;
+/// match journal.input.append(event) {
+///     Ok(sequence) => { /* give the event to the engine under this number */ }
+///     Err(JournalError::NotStored { .. }) => { /* market data while the disk is full: leave it out */ }
+///     Err(error) => return Err(error),
+/// }
+/// # Ok(())
+/// # }
+/// ```
 pub struct SessionWriter {
     /// What the engine is told.
     pub input: StreamWriter,
     /// What it decides.
     pub output: StreamWriter,
+    keepers: [Arc<Keeper>; 2],
+    helper: Option<Helper>,
+    life: u32,
     _lock: File,
 }
 
@@ -41,105 +57,188 @@ impl SessionWriter {
     /// The folder holds a session, another writer has it, or the system refuses.
     pub fn create(directory: &Path, info: &SessionInfo, options: &WriterOptions) -> Result<Self, JournalError> {
         std::fs::create_dir_all(directory).map_err(JournalError::io("create", directory))?;
-        let lock_path = directory.join(LOCK_FILE);
-        let lock = OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .open(&lock_path)
-            .map_err(JournalError::io("open", &lock_path))?;
-        // SAFETY: the descriptor is open and outlives the call; flock touches no memory.
-        if unsafe { libc::flock(lock.as_raw_fd(), libc::LOCK_EX | libc::LOCK_NB) } != 0 {
-            return Err(JournalError::Locked(directory.to_owned()));
-        }
+        let lock = lock(directory)?;
         let description = directory.join(SESSION_FILE);
         if description.exists() {
             return Err(JournalError::Exists(directory.to_owned()));
         }
         let text = toml::to_string(info)
             .map_err(|error| JournalError::Description { path: description.clone(), message: error.to_string() })?;
-        let input = StreamWriter::create(directory, StreamName::Input, options)?;
-        let output = StreamWriter::create(directory, StreamName::Output, options)?;
-        std::fs::write(&description, text).map_err(JournalError::io("write", &description))?;
-        Ok(Self { input, output, _lock: lock })
+        let session = crc32c_portable(text.as_bytes());
+        let writer = Self::open(directory, session, 1, [(1, 1), (1, 1)], lock, options)?;
+        // The description comes last and whole: a folder with one is a session.
+        write_whole(&description, text.as_bytes(), options.helper && options.sync != SyncPolicy::None)?;
+        Ok(writer)
     }
 
-    /// Cuts the last segments to what was written.
+    /// Goes on with a session whose writer died or was closed: finds the last good record of each
+    /// stream, sets aside what lies behind a hole, and continues the sequence in a new segment. Takes
+    /// time in proportion to one segment, not to the session.
+    ///
+    /// # Errors
+    /// There is no session, another writer has it, or the system refuses.
+    pub fn resume(directory: &Path, options: &WriterOptions) -> Result<(Self, Recovery), JournalError> {
+        let path = directory.join(SESSION_FILE);
+        if !path.is_file() {
+            return Err(JournalError::NotASession(directory.to_owned()));
+        }
+        let lock = lock(directory)?;
+        let text = std::fs::read(&path).map_err(JournalError::io("read", &path))?;
+        let session = crc32c_portable(&text);
+        let recovery = recovery::recover(directory, session)?;
+        let next = |stream: &recovery::StreamRecovery| (stream.segment + 1, stream.last + 1);
+        let firsts = [next(&recovery.input), next(&recovery.output)];
+        let writer = Self::open(directory, session, recovery.life + 1, firsts, lock, options)?;
+        Ok((writer, recovery))
+    }
+
+    fn open(
+        directory: &Path,
+        session: u32,
+        life: u32,
+        firsts: [(u64, u64); 2],
+        lock: File,
+        options: &WriterOptions,
+    ) -> Result<Self, JournalError> {
+        let options = options.limited();
+        let keeper = |stream: StreamName, (number, first)| {
+            let directory = directory.to_owned();
+            let place = Place { directory, stream, life, session, records: options.segment_records };
+            Keeper::new(place, &options, number, first).map(Arc::new)
+        };
+        let keepers = [keeper(StreamName::Input, firsts[0])?, keeper(StreamName::Output, firsts[1])?];
+        let helper = if options.helper {
+            // A session begins only where a second segment can be had for both streams.
+            for keeper in &keepers {
+                keeper.start()?;
+            }
+            Some(Helper::start(keepers.clone(), &options)?)
+        } else {
+            None
+        };
+        let [input, output] = &keepers;
+        let inline = helper.is_none();
+        Ok(Self {
+            input: StreamWriter::new(input, inline),
+            output: StreamWriter::new(output, inline),
+            keepers,
+            helper,
+            life,
+            _lock: lock,
+        })
+    }
+
+    /// The worse of both streams: for every turn of a loop, two loads.
+    #[inline]
+    pub fn health(&self) -> Health {
+        self.input.health().max(self.output.health())
+    }
+
+    /// What is wrong with the disk, for the alert; `None` while nothing is.
+    pub fn trouble(&self) -> Option<Trouble> {
+        self.input.trouble().or(self.output.trouble())
+    }
+
+    /// 1 for the process that created the session; each that resumed it counts one more.
+    pub fn life(&self) -> u32 {
+        self.life
+    }
+
+    /// Ends the helper thread and cuts the last segments to what was written.
     ///
     /// # Errors
     /// The system refuses.
     pub fn close(self) -> Result<(), JournalError> {
-        self.input.close()?;
-        self.output.close()
-    }
-}
-
-/// Appends to one stream.
-pub struct StreamWriter {
-    directory: PathBuf,
-    stream: StreamName,
-    segment_records: usize,
-    number: u64,
-    file: File,
-    map: MmapMut,
-    path: PathBuf,
-    /// Records in the present segment.
-    used: usize,
-    sequence: u64,
-}
-
-impl StreamWriter {
-    fn create(directory: &Path, stream: StreamName, options: &WriterOptions) -> Result<Self, JournalError> {
-        let segment_records = options.segment_records.max(1);
-        let (file, map, path) = segment::create(directory, stream, 1, 1, segment_records)?;
-        let directory = directory.to_owned();
-        Ok(Self { directory, stream, segment_records, number: 1, file, map, path, used: 0, sequence: 0 })
-    }
-
-    /// Records appended so far.
-    pub fn written(&self) -> u64 {
-        self.sequence
-    }
-
-    /// Stores an event as the next record and returns its sequence. When it returns, the record
-    /// survives the death of the process.
-    ///
-    /// # Errors
-    /// The next segment cannot be created; nothing was stored.
-    #[inline]
-    pub fn append(&mut self, event: &Event) -> Result<u64, JournalError> {
-        if self.used == self.segment_records {
-            self.roll_over()?;
+        let Self { input, output, keepers, helper, _lock, .. } = self;
+        drop(helper);
+        let written = [input.written(), output.written()];
+        // The writers hold the keepers' mappings; from here on nobody stores any more.
+        drop((input, output));
+        for (keeper, written) in keepers.into_iter().zip(written) {
+            if let Some(keeper) = Arc::into_inner(keeper) {
+                keeper.close(written)?;
+            }
         }
-        let sequence = self.sequence + 1;
-        let bytes = event.sealed(sequence).to_bytes();
-        let start = HEADER + self.used * EVENT_BYTES;
-        let record = &mut self.map[start..start + EVENT_BYTES];
-        record[8..].copy_from_slice(&bytes[8..]);
-        // The sequence is the commit word: stored last, so that a reader that sees it sees the rest.
-        // SAFETY: `record` is 64 bytes, its start is 64-byte aligned (the map is page-aligned, header
-        // and records are multiples of 64), and this writer is the only one; readers load atomically.
-        #[expect(clippy::cast_ptr_alignment, reason = "records are 64-byte aligned")]
-        let commit = unsafe { AtomicU64::from_ptr(record.as_mut_ptr().cast::<u64>()) };
-        commit.store(sequence.to_le(), Ordering::Release);
-        self.used += 1;
-        self.sequence = sequence;
-        Ok(sequence)
-    }
-
-    #[cold]
-    fn roll_over(&mut self) -> Result<(), JournalError> {
-        let number = self.number + 1;
-        let (file, map, path) =
-            segment::create(&self.directory, self.stream, number, self.sequence + 1, self.segment_records)?;
-        (self.file, self.map, self.path, self.number, self.used) = (file, map, path, number, 0);
         Ok(())
     }
+}
 
-    fn close(self) -> Result<(), JournalError> {
-        let Self { map, file, path, used, .. } = self;
-        // Unmap before the file gets shorter than the mapping.
-        drop(map);
-        file.set_len((HEADER + used * EVENT_BYTES) as u64).map_err(JournalError::io("shorten", &path))
+/// Takes the session's lock; it is held as long as the file is open.
+fn lock(directory: &Path) -> Result<File, JournalError> {
+    let path = directory.join(LOCK_FILE);
+    let file = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .open(&path)
+        .map_err(JournalError::io("open", &path))?;
+    // SAFETY: the descriptor is open and outlives the call; flock touches no memory.
+    if unsafe { libc::flock(file.as_raw_fd(), libc::LOCK_EX | libc::LOCK_NB) } != 0 {
+        return Err(JournalError::Locked(directory.to_owned()));
+    }
+    Ok(file)
+}
+
+/// True while a process writes the session in a folder.
+pub(super) fn is_locked(directory: &Path) -> bool {
+    let Ok(file) = File::open(directory.join(LOCK_FILE)) else { return false };
+    // SAFETY: as in `lock`; a lock that is had is given back when the file is closed.
+    (unsafe { libc::flock(file.as_raw_fd(), libc::LOCK_SH | libc::LOCK_NB) }) != 0
+}
+
+/// Writes a file under another name and renames it: it is there whole or not at all.
+pub(super) fn write_whole(path: &Path, bytes: &[u8], durable: bool) -> Result<(), JournalError> {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".new");
+    let new = PathBuf::from(name);
+    let mut file = File::create(&new).map_err(JournalError::io("create", &new))?;
+    file.write_all(bytes).map_err(JournalError::io("write", &new))?;
+    if durable {
+        file.sync_all().map_err(JournalError::io("sync", &new))?;
+    }
+    std::fs::rename(&new, path).map_err(JournalError::io("name", path))?;
+    match path.parent() {
+        Some(directory) if durable => disk::sync_directory(directory).map_err(JournalError::io("sync", directory)),
+        _ => Ok(()),
+    }
+}
+
+/// The helper thread; ends when it is dropped.
+struct Helper {
+    stop: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Helper {
+    fn start(keepers: [Arc<Keeper>; 2], options: &WriterOptions) -> Result<Self, JournalError> {
+        let stop = Arc::new(AtomicBool::new(false));
+        let turn = match options.sync {
+            SyncPolicy::Every(_) => Duration::from_millis(1),
+            SyncPolicy::None | SyncPolicy::Interval(_) => Duration::from_millis(5),
+        };
+        let (stopped, directory) = (stop.clone(), keepers[0].place().directory.clone());
+        let thread = std::thread::Builder::new()
+            .name("pawl-journal".into())
+            .spawn(move || {
+                while !stopped.load(Ordering::Acquire) {
+                    for keeper in &keepers {
+                        keeper.turn(Instant::now());
+                    }
+                    std::thread::park_timeout(turn);
+                }
+            })
+            .map_err(JournalError::io("start the helper thread for", &directory))?;
+        Ok(Self { stop, thread: Some(thread) })
+    }
+}
+
+impl Drop for Helper {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Release);
+        if let Some(thread) = self.thread.take() {
+            thread.thread().unpark();
+            // A helper that panicked has said so; the records are in the kernel either way.
+            let _ = thread.join();
+        }
     }
 }
