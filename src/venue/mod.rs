@@ -1,4 +1,6 @@
-//! Venues: where orders go. The simulated exchange lives in [`paper`].
+//! Venues: where market data comes from and orders go. The simulated exchange lives in [`paper`].
 
+pub mod binance;
 pub mod paper;
 pub mod random;
+pub mod secret;
