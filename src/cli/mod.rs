@@ -6,6 +6,7 @@ mod demo;
 mod failure;
 mod replay;
 mod signals;
+mod venue;
 
 use std::process::ExitCode;
 
@@ -31,6 +32,8 @@ enum Command {
     Replay(replay::ReplayArguments),
     /// Write every raw signal with its features and outcome, to train a model on
     Signals(signals::SignalsArguments),
+    /// The simulated exchange on real sockets, in the Binance dialect
+    Venue(Box<venue::VenueArguments>),
 }
 
 /// Parses the arguments and runs the command.
@@ -40,6 +43,7 @@ pub fn main() -> ExitCode {
         Command::Backtest(arguments) => backtest::run(&arguments),
         Command::Replay(arguments) => replay::run(&arguments),
         Command::Signals(arguments) => signals::run(&arguments),
+        Command::Venue(arguments) => venue::run(&arguments),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

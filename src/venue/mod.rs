@@ -4,3 +4,4 @@ pub mod binance;
 pub mod paper;
 pub mod random;
 pub mod secret;
+pub mod server;

@@ -233,13 +233,8 @@ impl Tape {
 
     fn on_trade(&mut self, trade: &Trade, sold: bool, now: Nanos) {
         self.traded += 1;
-        let trade = PublicTrade {
-            id: self.traded,
-            price: trade.price,
-            qty: trade.qty,
-            time: now,
-            buyer_is_maker: sold,
-        };
+        let trade =
+            PublicTrade { id: self.traded, price: trade.price, qty: trade.qty, time: now, buyer_is_maker: sold };
         if self.trades.len() == TRADES {
             self.trades.pop_front();
         }

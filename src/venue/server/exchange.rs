@@ -137,13 +137,7 @@ impl Exchange {
     ///
     /// # Errors
     /// More than is free.
-    pub fn deposit(
-        &mut self,
-        account: AccountId,
-        asset: AssetId,
-        amount: Money,
-        now: Nanos,
-    ) -> Result<(), ApiError> {
+    pub fn deposit(&mut self, account: AccountId, asset: AssetId, amount: Money, now: Nanos) -> Result<(), ApiError> {
         let balance = &mut self.accounts[account.0].balances[asset];
         let free = balance.free.checked_add(amount).filter(|free| *free >= Money::ZERO);
         balance.free = free.ok_or(ApiError::INSUFFICIENT_BALANCE)?;
@@ -179,9 +173,7 @@ impl Exchange {
     /// Open orders of an account, oldest first, of one symbol or of all.
     pub fn open_orders(&self, account: AccountId, symbol: Option<InstrumentId>) -> impl Iterator<Item = &OrderRecord> {
         let open = self.open.iter().map(|index| &self.orders[*index]);
-        open.filter(move |order| {
-            order.account == account && symbol.is_none_or(|symbol| symbol == order.order.symbol)
-        })
+        open.filter(move |order| order.account == account && symbol.is_none_or(|symbol| symbol == order.order.symbol))
     }
 
     /// Takes an order: filters, balance, matching. Answers its index in [`Exchange::orders`].

@@ -76,3 +76,28 @@ pub(super) fn list(symbol: &Symbol, most_open: usize) -> String {
         Object::new().text("filterType", "MAX_NUM_ORDERS").raw("maxNumOrders", most_open).end(),
     ])
 }
+
+/// The filters of a futures symbol.
+pub(super) fn list_futures(symbol: &Symbol, most_open: usize) -> String {
+    let spec = &symbol.spec;
+    let sized = |name: &str| {
+        Object::new()
+            .text("filterType", name)
+            .decimal("minQty", spec.min_lot)
+            .decimal("maxQty", spec.max_lot)
+            .decimal("stepSize", spec.lot_step)
+            .end()
+    };
+    array([
+        Object::new()
+            .text("filterType", "PRICE_FILTER")
+            .decimal("minPrice", spec.tick_size)
+            .decimal("maxPrice", Price::whole(10_000_000))
+            .decimal("tickSize", spec.tick_size)
+            .end(),
+        sized("LOT_SIZE"),
+        sized("MARKET_LOT_SIZE"),
+        Object::new().text("filterType", "MAX_NUM_ORDERS").raw("limit", most_open).end(),
+        Object::new().text("filterType", "MIN_NOTIONAL").decimal("notional", symbol.min_notional).end(),
+    ])
+}

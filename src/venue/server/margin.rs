@@ -92,7 +92,8 @@ impl Exchange {
             if held == asset {
                 return balance.total();
             }
-            let symbol = (0..self.symbols.len() as u16).map(InstrumentId).find(|id| self.assets_of(*id) == (held, asset));
+            let symbol =
+                (0..self.symbols.len() as u16).map(InstrumentId).find(|id| self.assets_of(*id) == (held, asset));
             let mark = symbol.and_then(|symbol| self.mark(symbol));
             mark.map_or(Money::ZERO, |mark| worth(mark, Qty::from_units(balance.total().units()), false))
         });
