@@ -9,6 +9,7 @@ use crate::engine::EngineError;
 use crate::journal::JournalError;
 use crate::oracle::{ModelError, OracleError};
 use crate::venue::paper::PaperError;
+use crate::venue::server::{FeedError, ServerError};
 
 /// A command's failure.
 #[derive(Debug, thiserror::Error)]
@@ -34,6 +35,12 @@ pub enum Failure {
     /// The journal cannot be written or read.
     #[error(transparent)]
     Journal(#[from] JournalError),
+    /// The venue cannot be served.
+    #[error("venue: {0}")]
+    Venue(#[from] ServerError),
+    /// The venue has no market.
+    #[error("venue: {0}")]
+    VenueMarket(#[from] FeedError),
     /// The model does not fit.
     #[error("model {}: {source}", path.display())]
     Model {
@@ -75,6 +82,8 @@ impl Failure {
             | Self::Oracle(_) => 2,
             Self::Data(_)
             | Self::Journal(_)
+            | Self::Venue(_)
+            | Self::VenueMarket(_)
             | Self::Model { .. }
             | Self::File { .. }
             | Self::Output(_)

@@ -7,6 +7,7 @@ mod demo;
 mod failure;
 mod replay;
 mod signals;
+mod venue;
 
 use std::process::ExitCode;
 
@@ -34,6 +35,8 @@ enum Command {
     Config(config::ConfigArguments),
     /// Write every raw signal with its features and outcome, to train a model on
     Signals(signals::SignalsArguments),
+    /// The simulated exchange on real sockets, in the Binance dialect
+    Venue(Box<venue::VenueArguments>),
 }
 
 /// Parses the arguments and runs the command.
@@ -44,6 +47,7 @@ pub fn main() -> ExitCode {
         Command::Replay(arguments) => replay::run(&arguments),
         Command::Config(arguments) => config::run(&arguments),
         Command::Signals(arguments) => signals::run(&arguments),
+        Command::Venue(arguments) => venue::run(&arguments),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

@@ -9,13 +9,21 @@
 //! - A LIMIT trades its marketable part the same way and rests with the remainder. A resting buy
 //!   fills at its limit when a later ask is at or below it, or when a public trade prints strictly
 //!   below it. A trade at exactly the limit does not fill: we are last in the queue.
+//! - Resting orders are served by price and then by age. Fills are whole lot steps, so that what
+//!   is left can always be traded.
+//! - A FOK trades wholly or not at all, a post-only order is refused if it would trade, a market
+//!   order trades against the touch like an IOC without a limit.
 //! - `slippage_points` worsens the price, never beyond the limit.
+//! - Refused: a price off the tick, a quantity off the step or outside the lot limits (an exit may
+//!   be below the minimum), a value beyond the range of money, the name of an order still open.
 //! - Crossed and non-positive quotes are no market and are ignored.
 //!
 //! Reports arrive one latency later and never overtake each other.
 
 mod matching;
 pub mod synthetic;
+#[cfg(test)]
+mod tests;
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -23,10 +31,12 @@ use std::collections::BinaryHeap;
 use serde::{Deserialize, Serialize};
 
 use crate::core::payload::{Fee, Fill, OrderAck, OrderDone, OrderReject, RejectCode};
-use crate::core::{Event, EventKind, InstrumentId, InstrumentTable, Money, Nanos, OrderId, Payload, Price, Qty, Span};
+use crate::core::{
+    Event, EventKind, InstrumentId, InstrumentTable, Money, Nanos, OrderId, Payload, Price, Qty, Side, Span,
+};
 
 use super::random::Random;
-use matching::{Matcher, Verdict};
+pub use matching::{Matcher, Order, OrderKind, RESTING, Verdict};
 
 /// How the simulated exchange behaves.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
@@ -145,7 +155,7 @@ impl PaperVenue {
     pub fn new(params: &PaperParams, instruments: &InstrumentTable) -> Result<Self, PaperError> {
         params.check()?;
         Ok(Self {
-            matcher: Matcher::new(instruments, params.slippage_points),
+            matcher: Matcher::new(instruments, params.slippage_points, RESTING),
             random: Random::new(params.seed),
             params: params.clone(),
             instruments: instruments.clone(),
@@ -207,23 +217,31 @@ impl PaperVenue {
     }
 
     fn arrive(&mut self, command: &Event, now: Nanos) {
-        let id = command.instrument;
         if command.kind == EventKind::Submit {
-            let order = OrderId(command.payload[0]);
-            let refused = if self.random.chance(self.params.reject_probability) {
-                Some(RejectCode::Other)
-            } else {
-                self.random.chance(self.params.requote_probability).then_some(RejectCode::Requote)
-            };
-            if let Some(code) = refused {
-                self.verdicts.push((id, Verdict::Rejected { order, code, price: Price::ZERO }));
-            } else {
-                self.matcher.submit(command, &mut self.verdicts);
-            }
+            self.arrive_order(command);
         } else {
             self.matcher.cancel_or_query(command, &mut self.verdicts);
         }
         self.report_verdicts(now);
+    }
+
+    fn arrive_order(&mut self, command: &Event) {
+        let (id, order) = (command.instrument, OrderId(command.payload[0]));
+        let mut refuse = |code, price| self.verdicts.push((id, Verdict::Rejected { order, code, price }));
+        if self.random.chance(self.params.reject_probability) {
+            return refuse(RejectCode::Other, Price::ZERO);
+        }
+        if self.random.chance(self.params.requote_probability) {
+            let offer = self.matcher.touch(id).zip(Side::from_flags(command.flags)).map(|(touch, side)| match side {
+                Side::Buy => touch.ask,
+                Side::Sell => touch.bid,
+            });
+            return match offer {
+                Some(price) => refuse(RejectCode::Requote, price),
+                None => refuse(RejectCode::NoMarket, Price::ZERO),
+            };
+        }
+        self.matcher.on_submit(command, &mut self.verdicts);
     }
 
     /// Turns what the matcher decided into reports on their way to the engine.
@@ -241,7 +259,7 @@ impl PaperVenue {
                     OrderReject { order, code: Some(code), price }.event(EventKind::OrderRejected, id, now, due)
                 }
                 Verdict::Done { order, filled, kind } => OrderDone { order, filled }.event(kind, id, now, due),
-                Verdict::Filled { order, price, qty } => {
+                Verdict::Filled { order, price, qty, .. } => {
                     self.executions += 1;
                     let execution = self.executions;
                     self.reports.push_back(Fill { order, execution, price, qty }.event(EventKind::Fill, id, now, due));
@@ -257,91 +275,19 @@ impl PaperVenue {
         self.verdicts = verdicts;
     }
 
-    /// Basis points of the notional plus commission, rounded up: in the venue's favour.
+    /// Basis points of the notional plus commission, rounded up: in the venue's favour. A fee that
+    /// leaves the range of [`Money`] is its largest value, so that nobody trades for nothing.
     fn fee(&self, id: InstrumentId, price: Price, qty: Qty) -> Money {
-        let Some(notional) = self.instruments.get(id).and_then(|instrument| instrument.notional(price, qty)) else {
-            return Money::ZERO;
-        };
         let ceil = |numerator: i128, denominator: i128| -((-numerator).div_euclid(denominator));
         let scale = i128::from(crate::core::SCALE);
-        let points = i128::from(notional.units()) * i128::from(self.params.fee_basis_points.units());
+        let notional = self.instruments.get(id).and_then(|instrument| instrument.notional(price, qty));
+        let points = match notional {
+            _ if self.params.fee_basis_points.is_zero() => 0,
+            Some(notional) => i128::from(notional.units()) * i128::from(self.params.fee_basis_points.units()),
+            None => return Money::MAX,
+        };
         let commission = i128::from(self.params.commission_per_lot.units()) * i128::from(qty.units());
         let units = ceil(points, 10_000 * scale) + ceil(commission, scale);
         Money::from_units(i64::try_from(units).unwrap_or(i64::MAX))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::core::Side;
-    use crate::core::payload::{OrderRole, Quote, Submit, TimeInForce};
-
-    const ID: InstrumentId = InstrumentId(0);
-
-    fn venue(params: &PaperParams) -> PaperVenue {
-        let mut venue = PaperVenue::new(params, &InstrumentTable::new(synthetic::specs(1)).unwrap()).unwrap();
-        venue.on_market(&quote("1.10000", "1.10002", "0.5"));
-        venue
-    }
-
-    fn quote(bid: &str, ask: &str, size: &str) -> Event {
-        let qty = size.parse().unwrap();
-        let quote = Quote { bid: bid.parse().unwrap(), ask: ask.parse().unwrap(), bid_qty: qty, ask_qty: qty };
-        quote.event(EventKind::Quote, ID, Nanos(1), Nanos(1))
-    }
-
-    fn buy(number: u32, price: &str, qty: &str, tif: TimeInForce) -> Event {
-        let (price, qty) = (price.parse().unwrap(), qty.parse().unwrap());
-        let order = OrderId::new(1, number);
-        let submit = Submit { order, price, qty, tif, role: OrderRole::Entry, attempt: 1, intent: number };
-        submit.event(EventKind::Submit, ID, Nanos(1), Nanos(1)).flagged(Side::Buy.flag())
-    }
-
-    fn reports(venue: &mut PaperVenue) -> Vec<(EventKind, u64, Nanos)> {
-        let taken = std::iter::from_fn(|| venue.take_due(Nanos(1_000_000_000)));
-        taken.map(|event| (event.kind, event.payload[3], event.local_ns)).collect()
-    }
-
-    #[test]
-    fn an_ioc_takes_what_is_left_at_the_touch_and_lapses() {
-        let mut venue = venue(&PaperParams::default());
-        venue.on_command(&buy(1, "1.10005", "0.3", TimeInForce::Ioc), Nanos(1));
-        venue.on_command(&buy(2, "1.10005", "0.3", TimeInForce::Ioc), Nanos(1));
-        let (due, lots) = (Nanos(4_000_001), |text: &str| text.parse::<Qty>().unwrap().units() as u64);
-        let expected = [
-            (EventKind::OrderAccepted, 0, due),
-            (EventKind::Fill, lots("0.3"), due),
-            (EventKind::OrderAccepted, 0, due),
-            (EventKind::Fill, lots("0.2"), due),
-            (EventKind::OrderExpired, 0, due),
-        ];
-        assert_eq!(reports(&mut venue), expected);
-    }
-
-    #[test]
-    fn a_resting_limit_fills_when_the_touch_comes_to_it() {
-        let mut venue = venue(&PaperParams::default());
-        venue.on_command(&buy(1, "1.10000", "0.3", TimeInForce::Limit), Nanos(1));
-        assert_eq!(reports(&mut venue).len(), 1);
-        venue.on_market(&quote("1.09990", "1.10001", "9"));
-        assert!(reports(&mut venue).is_empty());
-        venue.on_market(&quote("1.09990", "1.10000", "9"));
-        assert_eq!(reports(&mut venue)[0].0, EventKind::Fill);
-    }
-
-    #[test]
-    fn a_question_never_overtakes_its_order() {
-        let params = PaperParams { latency_jitter: Span::millis(50), ..PaperParams::default() };
-        for seed in 0..50 {
-            let mut venue = venue(&PaperParams { seed, ..params.clone() });
-            let order = buy(1, "1.10000", "0.3", TimeInForce::Limit);
-            venue.on_command(&order, Nanos(1));
-            let mut question = order;
-            question.kind = EventKind::Query;
-            venue.on_command(&question, Nanos(2));
-            let kinds: Vec<EventKind> = reports(&mut venue).into_iter().map(|(kind, ..)| kind).collect();
-            assert_eq!(kinds, [EventKind::OrderAccepted, EventKind::OrderAccepted]);
-        }
     }
 }

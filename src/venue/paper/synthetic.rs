@@ -14,8 +14,8 @@ use crate::core::{
 
 use super::super::random::Random;
 
-/// One tick: the fifth decimal.
-const TICK: i64 = 1_000;
+/// One tick: the fifth decimal, in price units.
+pub const TICK: i64 = 1_000;
 /// One hundredth of a lot.
 const LOT_STEP: i64 = 1_000_000;
 const MILLISECOND: u64 = 1_000_000;
