@@ -4,6 +4,7 @@ mod backtest;
 mod common;
 mod demo;
 mod failure;
+mod notify;
 mod replay;
 mod signals;
 
@@ -31,6 +32,8 @@ enum Command {
     Replay(replay::ReplayArguments),
     /// Write every raw signal with its features and outcome, to train a model on
     Signals(signals::SignalsArguments),
+    /// Alerts on Telegram, Discord, by mail and SMS
+    Notify(notify::NotifyArguments),
 }
 
 /// Parses the arguments and runs the command.
@@ -40,6 +43,7 @@ pub fn main() -> ExitCode {
         Command::Backtest(arguments) => backtest::run(&arguments),
         Command::Replay(arguments) => replay::run(&arguments),
         Command::Signals(arguments) => signals::run(&arguments),
+        Command::Notify(arguments) => notify::run(&arguments),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

@@ -2,6 +2,7 @@
 //! suggestion. What a session ran with is written back the same way into its journal.
 
 mod infer;
+mod notify;
 
 use std::path::{Path, PathBuf};
 
@@ -16,6 +17,10 @@ use crate::quant::QuantParams;
 use crate::venue::paper::PaperParams;
 
 pub use infer::{default_balance, infer_instrument};
+pub use notify::{
+    DiscordParams, EmailParams, MailSecurity, NotifyParams, SecretSource, Severity, TelegramParams, TwilioParams,
+    WebhookParams, is_loopback, is_protected,
+};
 
 /// The whole configuration.
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
@@ -33,6 +38,9 @@ pub struct Config {
     pub oms: OmsParams,
     /// The simulated exchange.
     pub paper: PaperParams,
+    /// Alerts. Not written into a session's journal: telephone and chat numbers are nobody's who reads a journal.
+    #[serde(skip_serializing)]
+    pub notify: NotifyParams,
     /// Instruments; those not named here are inferred from the data.
     pub instruments: Vec<InstrumentSpec>,
 }
