@@ -18,6 +18,7 @@
 //! | [`report`] | summaries, latency tables, progress | yes |
 //! | [`config`] | one TOML file, every field checked | yes |
 //! | [`worlds`] | backtest, replay and demo: who feeds the engine | yes |
+//! | [`notify`] | alerts: a process beside the engine | yes |
 //! | [`cli`] | one file a subcommand, wiring only | yes |
 
 pub mod cli;
@@ -28,6 +29,7 @@ pub mod engine;
 pub mod feed;
 pub mod guardian;
 pub mod journal;
+pub mod notify;
 pub mod oms;
 pub mod oracle;
 pub mod quant;

@@ -7,6 +7,7 @@ use crate::core::InstrumentError;
 use crate::data::DataError;
 use crate::engine::EngineError;
 use crate::journal::JournalError;
+use crate::notify::NotifyError;
 use crate::oracle::{ModelError, OracleError};
 use crate::venue::paper::PaperError;
 use crate::venue::server::{FeedError, ServerError};
@@ -41,6 +42,9 @@ pub enum Failure {
     /// The venue has no market.
     #[error("venue: {0}")]
     VenueMarket(#[from] FeedError),
+    /// The notifier cannot start, or a test message was not delivered.
+    #[error(transparent)]
+    Notify(#[from] NotifyError),
     /// The model does not fit.
     #[error("model {}: {source}", path.display())]
     Model {
@@ -79,11 +83,13 @@ impl Failure {
             | Self::Engine(_)
             | Self::Instrument(_)
             | Self::Paper(_)
-            | Self::Oracle(_) => 2,
+            | Self::Oracle(_)
+            | Self::Notify(NotifyError::Config(_) | NotifyError::NoChannel { .. } | NotifyError::Channel(_)) => 2,
             Self::Data(_)
             | Self::Journal(_)
             | Self::Venue(_)
             | Self::VenueMarket(_)
+            | Self::Notify(_)
             | Self::Model { .. }
             | Self::File { .. }
             | Self::Output(_)

@@ -5,6 +5,7 @@ mod common;
 mod config;
 mod demo;
 mod failure;
+mod notify;
 mod replay;
 mod signals;
 mod venue;
@@ -37,6 +38,8 @@ enum Command {
     Signals(signals::SignalsArguments),
     /// The simulated exchange on real sockets, in the Binance dialect
     Venue(Box<venue::VenueArguments>),
+    /// Alerts on Telegram, Discord, by mail and SMS
+    Notify(notify::NotifyArguments),
 }
 
 /// Parses the arguments and runs the command.
@@ -48,6 +51,7 @@ pub fn main() -> ExitCode {
         Command::Config(arguments) => config::run(&arguments),
         Command::Signals(arguments) => signals::run(&arguments),
         Command::Venue(arguments) => venue::run(&arguments),
+        Command::Notify(arguments) => notify::run(&arguments),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

@@ -3,6 +3,7 @@
 
 mod infer;
 pub mod live;
+mod notify;
 
 use std::path::{Path, PathBuf};
 
@@ -18,6 +19,10 @@ use crate::venue::paper::PaperParams;
 
 pub use infer::{default_balance, infer_instrument};
 pub use live::{LiveParams, VenueParams};
+pub use notify::{
+    DiscordParams, EmailParams, MailSecurity, NotifyParams, SecretSource, Severity, TelegramParams, TwilioParams,
+    WebhookParams, is_loopback, is_protected,
+};
 
 /// The whole configuration.
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
@@ -39,6 +44,9 @@ pub struct Config {
     pub live: LiveParams,
     /// The venue of a live session.
     pub venue: VenueParams,
+    /// Alerts. Not written into a session's journal: telephone and chat numbers are nobody's who reads a journal.
+    #[serde(skip_serializing)]
+    pub notify: NotifyParams,
     /// Instruments; those not named here are inferred from the data.
     pub instruments: Vec<InstrumentSpec>,
 }

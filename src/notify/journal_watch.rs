@@ -1,0 +1,263 @@
+//! Follows the newest session of a journal while it is written, and gives the desk its records in the
+//! order in which the engine lived them.
+//!
+//! The two streams are joined by cause: every decision names the input that caused it, so what an
+//! input caused comes after it and before the next. The position is a pair of sequences; what lies
+//! before it has been told and only rebuilds state. Reading starts at the first record after each start
+//! of the notifier, since positions are sums over fills.
+
+use std::fs::File;
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::alert::{Alert, Severity};
+use super::desk::Desk;
+use crate::core::crc::crc32c_portable;
+use crate::core::{EVENT_BYTES, Event, Nanos};
+use crate::journal::{JournalError, SessionReader, StreamName, StreamReader};
+
+/// Records read before anything else gets its turn.
+const BATCH: usize = 1 << 16;
+
+/// How far the alerts of a session have been told.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct JournalCursor {
+    /// Which session, by its tag.
+    pub(super) session: String,
+    /// Last input told.
+    pub(super) input: u64,
+    /// Last output told.
+    pub(super) output: u64,
+    /// True once its end was told.
+    #[serde(default)]
+    pub(super) ended: bool,
+}
+
+/// Follows one journal.
+pub(super) struct JournalWatch {
+    root: PathBuf,
+    following: Option<Following>,
+    pub(super) cursor: JournalCursor,
+    /// True until everything that was there at the start has been read.
+    pub(super) catching_up: bool,
+    /// Without a cursor from an earlier run, what is there at the start is history.
+    quiet: bool,
+    complained: bool,
+}
+
+struct Following {
+    directory: PathBuf,
+    tag: String,
+    session: SessionReader,
+    input: StreamReader,
+    output: StreamReader,
+    next_output: Option<Event>,
+    inputs: u64,
+    damaged: bool,
+    lock_was_free: bool,
+}
+
+/// What one look at the journal found.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Progress {
+    /// More is waiting: look again at once.
+    More,
+    /// Everything written so far was read.
+    AtEnd,
+}
+
+impl JournalWatch {
+    /// A watch over a session's folder, or a folder of sessions; `cursor` is where an earlier run stopped.
+    pub(super) fn new(root: &Path, cursor: Option<JournalCursor>) -> Self {
+        Self {
+            root: root.to_owned(),
+            following: None,
+            quiet: cursor.is_none(),
+            cursor: cursor.unwrap_or_default(),
+            catching_up: true,
+            complained: false,
+        }
+    }
+
+    /// Reads what is new. Alerts come out of the desk.
+    pub(super) fn poll(&mut self, desk: &mut Desk, now: Nanos) -> Progress {
+        match self.read(desk) {
+            Ok(Progress::More) => return Progress::More,
+            Ok(Progress::AtEnd) => {}
+            Err(error) => self.complain(&error, desk, now),
+        }
+        self.look_after_engine(desk, now);
+        if self.switch(desk) {
+            return Progress::More;
+        }
+        self.catching_up = false;
+        self.quiet = false;
+        Progress::AtEnd
+    }
+
+    /// Goes over to a newer session once the present one is read and its end, if it has one, is told.
+    /// After a restart the session that was followed then comes first.
+    fn switch(&mut self, desk: &mut Desk) -> bool {
+        if self.following.is_some() && desk.engine_alive == Some(false) && !self.cursor.ended {
+            return false;
+        }
+        let sessions = sessions(&self.root);
+        let earlier = sessions.iter().find(|(_, tag)| self.following.is_none() && *tag == self.cursor.session);
+        let Some((directory, tag)) = earlier.or(sessions.last()) else { return false };
+        if self.following.as_ref().is_some_and(|following| following.tag == *tag) {
+            return false;
+        }
+        // A folder that is just being made has no readable session yet; the next look finds it.
+        let Ok(following) = Following::open(directory, tag) else { return false };
+        desk.open_session(tag, following.session.info());
+        desk.engine_alive = lock_is_held(directory);
+        if self.cursor.session != *tag {
+            self.cursor = JournalCursor { session: tag.clone(), ..JournalCursor::default() };
+        }
+        self.following = Some(following);
+        self.complained = false;
+        true
+    }
+
+    fn read(&mut self, desk: &mut Desk) -> Result<Progress, JournalError> {
+        let Some(following) = self.following.as_mut().filter(|following| !following.damaged) else {
+            return Ok(Progress::AtEnd);
+        };
+        for _ in 0..BATCH {
+            // What the inputs so far caused comes before the next input.
+            let input = following.input.next_event().transpose()?;
+            let Some(input) = input else {
+                let before = following.inputs + 1;
+                let told = following.outputs_before(before, desk, &mut self.cursor, self.quiet)?;
+                return Ok(if told { Progress::More } else { Progress::AtEnd });
+            };
+            following.outputs_before(input.sequence, desk, &mut self.cursor, self.quiet)?;
+            following.inputs = input.sequence;
+            desk.counting = !self.quiet && input.sequence > self.cursor.input;
+            desk.on_input(&input);
+            self.cursor.input = self.cursor.input.max(input.sequence);
+        }
+        Ok(Progress::More)
+    }
+
+    /// A damaged journal is told once; what lies before the damage has been read.
+    fn complain(&mut self, error: &JournalError, desk: &mut Desk, now: Nanos) {
+        let Some(following) = &mut self.following else { return };
+        following.damaged = true;
+        if !std::mem::replace(&mut self.complained, true) {
+            let id = format!("{}#damaged", following.tag);
+            let mut alert = Alert::new(id, Severity::Critical, now, "JOURNAL DAMAGED".into());
+            alert.facts.push(error.to_string());
+            alert.doing = "trades of this session are not reported any more".into();
+            alert.todo = "watch the account at the venue; run pawl replay on the session".into();
+            desk.tell(alert);
+        }
+    }
+
+    /// The lock of a session is held while its engine lives; the kernel drops it when the process ends.
+    fn look_after_engine(&mut self, desk: &mut Desk, now: Nanos) {
+        let Some(following) = &mut self.following else { return };
+        if self.cursor.ended {
+            desk.engine_alive = Some(false);
+            return;
+        }
+        desk.engine_alive = lock_is_held(&following.directory);
+        if desk.engine_alive != Some(false) {
+            following.lock_was_free = false;
+        } else if !std::mem::replace(&mut following.lock_was_free, true) {
+            // What was written between the last read and the end is read before the end is told.
+        } else {
+            self.cursor.ended = true;
+            if !self.quiet {
+                desk.tell_engine_end(following.was_closed(), now);
+            }
+        }
+    }
+}
+
+impl Following {
+    fn open(directory: &Path, tag: &str) -> Result<Self, JournalError> {
+        let session = SessionReader::open(directory)?;
+        let (input, output) = (session.stream(StreamName::Input)?, session.stream(StreamName::Output)?);
+        let (directory, tag) = (directory.to_owned(), tag.to_owned());
+        Ok(Self {
+            directory,
+            tag,
+            session,
+            input,
+            output,
+            next_output: None,
+            inputs: 0,
+            damaged: false,
+            lock_was_free: false,
+        })
+    }
+
+    /// Gives the desk every decision caused by an input before this one; true when there was any.
+    fn outputs_before(
+        &mut self,
+        input: u64,
+        desk: &mut Desk,
+        cursor: &mut JournalCursor,
+        quiet: bool,
+    ) -> Result<bool, JournalError> {
+        let mut any = false;
+        loop {
+            if self.next_output.is_none() {
+                self.next_output = self.output.next_event().transpose()?;
+            }
+            // In an output record the venue time is the sequence of its cause.
+            let due = self.next_output.filter(|event| event.venue_ns.0 < input);
+            let Some(event) = due else { return Ok(any) };
+            self.next_output = None;
+            desk.counting = !quiet && event.sequence > cursor.output;
+            desk.on_output(&event);
+            cursor.output = cursor.output.max(event.sequence);
+            any = true;
+        }
+    }
+
+    /// A writer that closes cuts its files to what was written; a killed one leaves them preallocated.
+    fn was_closed(&self) -> bool {
+        let slack = 2 * EVENT_BYTES as u64;
+        [(StreamName::Input, &self.input), (StreamName::Output, &self.output)].into_iter().all(|(stream, reader)| {
+            let total = self.session.stream(stream).map(|fresh| fresh.progress().1).unwrap_or(u64::MAX);
+            total <= reader.progress().0 + slack
+        })
+    }
+}
+
+/// Every session with its tag, the youngest last: the folder itself when it is one, else those in it.
+fn sessions(root: &Path) -> Vec<(PathBuf, String)> {
+    let described = |folder: PathBuf| {
+        let metadata = std::fs::metadata(folder.join("session.toml")).ok()?;
+        let made = metadata.mtime().saturating_mul(1_000_000_000).saturating_add(metadata.mtime_nsec());
+        Some((made, metadata.ino(), folder))
+    };
+    let mut found: Vec<_> = described(root.to_owned()).into_iter().collect();
+    if found.is_empty() {
+        let entries = std::fs::read_dir(root).into_iter().flatten().flatten();
+        found.extend(entries.filter_map(|entry| described(entry.path())));
+    }
+    found.sort();
+    let tagged = found.into_iter().map(|(made, inode, folder)| {
+        let name = folder.file_name().map_or_else(|| "session".into(), |name| name.to_string_lossy().into_owned());
+        // A folder of the same name made anew is another session, and its records other occurrences.
+        let mark = crc32c_portable(format!("{made}/{inode}").as_bytes()) & 0xffff;
+        let tag = format!("{}~{mark:04x}", super::render::cut(&name, 40));
+        (folder, tag)
+    });
+    tagged.collect()
+}
+
+/// Does a process hold the session's lock? `None` when that cannot be found out.
+fn lock_is_held(directory: &Path) -> Option<bool> {
+    let file = File::open(directory.join("session.lock")).ok()?;
+    // SAFETY: the descriptor is open and outlives the call; flock touches no memory. A lock that is got is
+    // a shared one and ends with the descriptor; it can hinder no engine, whose session exists already.
+    let got = unsafe { libc::flock(file.as_raw_fd(), libc::LOCK_SH | libc::LOCK_NB) } == 0;
+    Some(!got)
+}

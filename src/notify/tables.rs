@@ -1,0 +1,95 @@
+//! Which of the engine's codes a person hears of, how grave they are, and what to do: data, not branches.
+
+use super::alert::Severity;
+use crate::core::payload::{AlertCode, Refusal, RejectCode};
+
+/// What is said about a code.
+pub(super) struct Words {
+    /// How grave.
+    pub(super) severity: Severity,
+    /// What happened, in capitals where a person would shout it.
+    pub(super) title: &'static str,
+    /// What the system does; may be empty.
+    pub(super) doing: &'static str,
+    /// What the person must do; may be empty.
+    pub(super) todo: &'static str,
+}
+
+const fn words(severity: Severity, title: &'static str, doing: &'static str, todo: &'static str) -> Words {
+    Words { severity, title, doing, todo }
+}
+
+/// The engine's alerts.
+pub(super) fn alert_words(code: Option<AlertCode>) -> Words {
+    use Severity::{Critical, Warning};
+    match code {
+        Some(AlertCode::UnknownExecution) => words(
+            Critical,
+            "UNKNOWN EXECUTION",
+            "the venue reports a trade that this session did not send; it is booked",
+            "compare positions with the venue now",
+        ),
+        Some(AlertCode::Overfill) => words(
+            Critical,
+            "OVERFILL",
+            "more was filled than ordered; it is booked",
+            "compare positions with the venue now",
+        ),
+        Some(AlertCode::AckTimeout) => {
+            words(Warning, "Order unanswered", "its fate is unknown: asking the venue, counting it as open", "")
+        }
+        Some(AlertCode::OrderLost) => words(Warning, "Order lost", "the venue has never heard of it", ""),
+        Some(AlertCode::ExitFailing) => words(
+            Critical,
+            "EXIT FAILING",
+            "trying again at a worse price",
+            "close the position by hand if no CLOSED follows",
+        ),
+        Some(AlertCode::AccountOverflow) => words(
+            Critical,
+            "ACCOUNTING FAILED",
+            "entries are stopped; exits go on",
+            "compare balance and positions with the venue",
+        ),
+        // A code of a newer engine: better a strange alert than none.
+        #[allow(unreachable_patterns, reason = "codes are added by the engine, not here")]
+        Some(_) | None => words(Critical, "ENGINE ALERT of a kind this pawl does not know", "", "read the journal"),
+    }
+}
+
+/// Reasons for not trading that a person hears of; `None` for those that are daily business.
+pub(super) fn refusal_words(reason: Refusal) -> Option<Words> {
+    use Severity::{Critical, Warning};
+    let no_entry = "no entry was sent; exits go on";
+    let (severity, title, todo) = match reason {
+        Refusal::GuardianLatched => (Critical, "Entry refused: GUARDIAN LATCHED", "see pawl guardian status"),
+        Refusal::GuardianSilent => (Critical, "Entry refused: GUARDIAN SILENT", "start the guardian"),
+        Refusal::NoFunds => (Critical, "Entry refused: NO FUNDS", "look at the account"),
+        Refusal::Overflow => (Critical, "Entry refused: arithmetic left its range", "look at the configuration"),
+        Refusal::UnknownOrder => (Warning, "Entry refused: an earlier order's fate is unknown", ""),
+        Refusal::Clock => (Warning, "Entry refused: clocks disagree", "check chrony"),
+        Refusal::StaleMarketData => (Warning, "Entry refused: market data is stale", ""),
+        Refusal::RetriesExhausted => (Warning, "Entry given up: refused twice by the venue", ""),
+        Refusal::OrderRate => (Warning, "Entry refused: order rate", ""),
+        Refusal::OpenLots => (Warning, "Entry refused: open lots at their maximum", ""),
+        Refusal::PriceCollar => (Warning, "Entry refused: price too far from the mid", ""),
+        Refusal::EntriesStopped => (Warning, "Entry refused: entries are stopped", ""),
+        Refusal::Contract => {
+            (Warning, "Entry refused: this contract cannot be accounted", "take it out of the session")
+        }
+        _ => return None,
+    };
+    Some(words(severity, title, no_entry, todo))
+}
+
+/// Refusals by the venue that a person hears of.
+pub(super) fn reject_words(code: RejectCode) -> Option<Words> {
+    let (title, todo) = match code {
+        RejectCode::InsufficientFunds => ("Order rejected: INSUFFICIENT FUNDS", "look at margin and balance"),
+        RejectCode::RateLimit => ("Order rejected: too many requests", ""),
+        RejectCode::Filter => ("Order rejected: breaks a rule of the venue", "compare the instrument with the venue's"),
+        RejectCode::Other => ("Order rejected by the venue", ""),
+        _ => return None,
+    };
+    Some(words(Severity::Warning, title, "", todo))
+}
