@@ -119,8 +119,6 @@ pub enum Waiting {
 pub struct LiveParams {
     /// How much is at stake.
     pub mode: Mode,
-    /// Folder of the shared-memory pages, the latch and the demo record; the guardian's is the same.
-    pub state: PathBuf,
     /// Folder in which each session gets its own.
     pub journal: PathBuf,
     /// What happens to an open position at the end.
@@ -139,7 +137,6 @@ impl Default for LiveParams {
     fn default() -> Self {
         Self {
             mode: Mode::default(),
-            state: PathBuf::from("state"),
             journal: PathBuf::from("journal"),
             on_stop: OnStop::default(),
             stop_timeout: Span::seconds(30),

@@ -33,7 +33,25 @@ pub(super) enum OrderState {
     /// A cancel was sent.
     Cancelling,
     /// Nothing was heard in time: it counts as open until the venue answers.
-    Unknown,
+    Unknown {
+        /// Receive time from which on it is unknown.
+        since: Nanos,
+    },
+}
+
+impl OrderState {
+    /// Unknown from `now` on, or from before, if it is so already.
+    pub(super) fn unknown(self, now: Nanos) -> Self {
+        match self {
+            Self::Unknown { since } => Self::Unknown { since },
+            Self::Sent | Self::Working | Self::Cancelling => Self::Unknown { since: now },
+        }
+    }
+
+    /// True when its fate is unknown.
+    pub(super) fn is_unknown(self) -> bool {
+        matches!(self, Self::Unknown { .. })
+    }
 }
 
 /// The one order alive on an instrument.

@@ -5,7 +5,7 @@
 use crate::core::payload::Refusal;
 use crate::core::{Instrument, Money, Nanos, Price, Qty, Side, Span};
 
-use super::book::{Book, OrderState, Phase};
+use super::book::{Book, Phase};
 use super::params::{MAX_ORDER_RATE, OmsParams};
 
 /// A rule that forbids the entry, with what was found and what was allowed, in the rule's unit.
@@ -75,7 +75,7 @@ pub(super) fn check_state(
     }
     match &book.phase {
         Phase::Idle | Phase::Settling(_) => {}
-        Phase::Entering(order) | Phase::Exiting(order, _) if order.state == OrderState::Unknown => {
+        Phase::Entering(order) | Phase::Exiting(order, _) if order.state.is_unknown() => {
             return Err(broken(Refusal::UnknownOrder, 1, 0));
         }
         Phase::Entering(order) if order.side != side => return Err(broken(Refusal::SelfTrade, 1, 0)),

@@ -23,7 +23,7 @@ use crate::core::payload::{
     OrderReject, Quote, Refusal, RefusalRecord, Signal, SignalContext,
 };
 use crate::core::{
-    Event, EventKind, Instrument, InstrumentId, InstrumentTable, Money, Nanos, OrderId, Payload, Qty, Side,
+    Event, EventKind, Instrument, InstrumentId, InstrumentTable, Money, Nanos, OrderId, Payload, Price, Qty, Side,
 };
 use crate::quant::{MarketView, RawSignal};
 
@@ -34,6 +34,21 @@ pub use outbox::Outbox;
 pub use params::{EntryStyle, OmsParams, OmsParamsError};
 pub use position::Position;
 use reconcile::Trust;
+
+/// How one instrument stands, for whoever watches.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Status {
+    /// Signed: above zero is long.
+    pub position: Qty,
+    /// Lots held, and entries in flight.
+    pub open_lots: Qty,
+    /// Average entry price; zero when flat.
+    pub entry: Price,
+    /// An order is alive, or may be.
+    pub has_order: bool,
+    /// Since when the fate of that order is unknown.
+    pub unknown_since: Option<Nanos>,
+}
 
 /// Owns orders, positions, account and risk of one session.
 pub struct Oms {
@@ -117,6 +132,22 @@ impl Oms {
     /// Sum of lots held and in flight over all instruments.
     pub fn open_lots(&self) -> Qty {
         Qty::from_units(self.books.iter().fold(0i64, |sum, book| sum.saturating_add(book.exposure())))
+    }
+
+    /// How an instrument stands; `None` for an id outside the table.
+    pub fn status(&self, id: InstrumentId) -> Option<Status> {
+        let book = self.books.get(id.index())?;
+        let unknown_since = book.order().and_then(|order| match order.state {
+            OrderState::Unknown { since } => Some(since),
+            OrderState::Sent | OrderState::Working | OrderState::Cancelling => None,
+        });
+        Some(Status {
+            position: Qty::from_units(book.position.signed_units()),
+            open_lots: Qty::from_units(book.exposure()),
+            entry: book.position.average_price().unwrap_or(Price::ZERO),
+            has_order: book.order().is_some(),
+            unknown_since,
+        })
     }
 
     /// True while an order is alive anywhere.
@@ -273,7 +304,7 @@ impl Oms {
                 order.deadline = now.plus(life);
             }
             // Found after all: take it back, whatever it was for.
-            OrderState::Unknown => {
+            OrderState::Unknown { .. } => {
                 order.state = OrderState::Working;
                 order.deadline = now;
             }
@@ -286,7 +317,7 @@ impl Oms {
         let Some(order) = book.order_mut().filter(|order| order.id == done.order) else { return };
         if done.filled > order.filled {
             // Fills are still on their way (or were lost): not done until they are booked.
-            order.state = OrderState::Unknown;
+            order.state = order.state.unknown(now);
             order.deadline = now.plus(self.params.acknowledge_timeout);
             return;
         }
@@ -427,7 +458,7 @@ impl Oms {
         if order.state == OrderState::Working && order.time_in_force == crate::core::payload::TimeInForce::Limit {
             return self.send_cancel(id, now, out);
         }
-        if order.state != OrderState::Unknown {
+        if !order.state.is_unknown() {
             out.push(
                 EventKind::Alert,
                 id,
@@ -436,7 +467,7 @@ impl Oms {
         }
         let timeout = self.params.acknowledge_timeout;
         if let Some(order) = self.books[id.index()].order_mut() {
-            order.state = OrderState::Unknown;
+            order.state = order.state.unknown(now);
             order.deadline = now.plus(timeout);
         }
         out.push(EventKind::Query, id, &OrderDone { order: order.id, filled: Qty::ZERO });

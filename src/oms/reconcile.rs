@@ -94,7 +94,7 @@ impl Oms {
         out.push(EventKind::Alert, InstrumentId(0), &alert(AlertCode::LinkDown, OrderId::default(), 0, 0));
         for book in &mut self.books {
             if let Some(order) = book.order_mut() {
-                order.state = OrderState::Unknown;
+                order.state = order.state.unknown(now);
             }
         }
     }
@@ -190,7 +190,7 @@ impl Oms {
                     let cancel = OrderDone { order: order.id, filled: Qty::ZERO };
                     out.push(EventKind::Cancel, id, &cancel);
                 } else {
-                    order.state = OrderState::Unknown;
+                    order.state = order.state.unknown(now);
                     out.push(EventKind::Query, id, &OrderDone { order: order.id, filled: Qty::ZERO });
                 }
             }

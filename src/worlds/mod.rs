@@ -2,5 +2,6 @@
 //! [`replay`] feeds a journal back and compares.
 
 pub mod labels;
+pub mod live;
 pub mod replay;
 pub mod session;

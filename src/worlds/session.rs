@@ -47,7 +47,7 @@ pub struct Outcome {
 }
 
 /// Passes marks on to the latency histograms.
-struct Timed<'a>(&'a mut LatencyProbe);
+pub(super) struct Timed<'a>(pub(super) &'a mut LatencyProbe);
 
 impl Probe for Timed<'_> {
     #[inline]
