@@ -238,4 +238,7 @@ fn a_fee_taken_of_the_base_asset_shrinks_the_position_and_is_charged_once() {
     // 4.995 were sold or left at 1.101 after costing 1.1; 0.005 went at cost.
     assert_eq!((costs.gross, costs.reason), ("0.004995".parse().unwrap(), Some(ExitReason::Reverted)));
     assert!(desk.oms.open_lots().is_zero() && !desk.oms.has_orders());
+    let round = asked(&desk.venue(EventKind::Link, &link(LinkState::Up)));
+    inventory(&mut desk, round, "0.005");
+    assert!(alerts(&done(&mut desk, round)).is_empty(), "the dust is known, not a position");
 }

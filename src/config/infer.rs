@@ -22,13 +22,8 @@ struct Kind {
 /// below 2e-5 of the price, at least one tick: the fifth decimal for EURUSD, the third for USDJPY.
 pub fn infer_instrument(survey: &SymbolSurvey) -> InstrumentSpec {
     let kind = kind_of(&survey.symbol, survey.lot);
-    let mut point = 1;
-    while point * 10 <= survey.first_price.units() / 50_000 {
-        point *= 10;
-    }
-    // A tick finer than a tenth of a point is the source's padding, not a grid anybody trades on.
     let tick = survey.tick.units().max(1);
-    let point = point.max(tick);
+    let point = usual_point(survey.first_price, survey.tick).units();
     let point_value = point.saturating_mul(kind.contract_size);
     InstrumentSpec {
         symbol: survey.symbol.clone(),
@@ -41,6 +36,16 @@ pub fn infer_instrument(survey: &SymbolSurvey) -> InstrumentSpec {
         currency: kind.currency,
         contract: kind.contract,
     }
+}
+
+/// The price move that traders call a point: the power of ten nearest below 2e-5 of the price, at
+/// least one tick. A tick finer than a tenth of it is padding, not a grid anybody trades on.
+pub fn usual_point(price: Price, tick: Price) -> Price {
+    let mut point = 1;
+    while point * 10 <= price.units() / 50_000 {
+        point *= 10;
+    }
+    Price::from_units(point.max(tick.units()).max(1))
 }
 
 fn kind_of(symbol: &str, seen_step: Qty) -> Kind {

@@ -17,7 +17,7 @@ use crate::oracle::OracleParams;
 use crate::quant::QuantParams;
 use crate::venue::paper::PaperParams;
 
-pub use infer::{default_balance, infer_instrument};
+pub use infer::{default_balance, infer_instrument, usual_point};
 pub use live::{LiveParams, VenueParams};
 pub use notify::{
     DiscordParams, EmailParams, MailSecurity, NotifyParams, SecretSource, Severity, TelegramParams, TwilioParams,

@@ -2,7 +2,7 @@
 //! asked, and an exit is never larger than what is held.
 
 use crate::core::payload::{AlertCode, ExitReason, OrderRole, Refusal, TimeInForce};
-use crate::core::{ContractKind, EventKind, InstrumentId, Nanos, OrderId, Side};
+use crate::core::{EventKind, InstrumentId, Nanos, OrderId, Side};
 
 use super::book::{Phase, WorkingOrder};
 use super::checks::{self, broken};
@@ -100,7 +100,7 @@ impl Oms {
         let worse = self.params.retry_points * i64::from(attempt - 1);
         let touch = book.far_touch(side);
         let price = checks::marketable_price(instrument, touch, side, self.params.slippage_points + worse);
-        if instrument.spec().contract == ContractKind::Spot && book.position.quantity() < instrument.spec().lot_step {
+        if self.is_dust(id) {
             return self.leave_dust(id, reason, touch, out);
         }
         // What the venue's grid cannot express stays; never more than is held.

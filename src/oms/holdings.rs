@@ -1,8 +1,9 @@
 //! Spot: only what is owned can be sold, and only what is in cash can be spent.
 //!
 //! Between two reports of the venue the holdings are kept up with our own fills. Fees that the venue
-//! takes of the base asset make a position smaller than its fills; what is then left below the lot
-//! step cannot be sold and is left as dust. Other contracts pass through here unchanged.
+//! takes of the base asset make a position smaller than its fills; what is then left below the
+//! smallest order cannot be sold: it is dust, booked at the touch and from then on part of what is
+//! owned beside the position. Other contracts pass through here unchanged.
 
 use crate::core::payload::{ExitReason, Fee, Fill, Refusal};
 use crate::core::{ContractKind, InstrumentId, Money, OrderId, Price, Qty, SCALE, Side};
@@ -70,12 +71,22 @@ impl Oms {
         self.sync_realised(id);
     }
 
-    /// What is left is below the lot step: it stays in the inventory, booked at the touch.
+    /// True when what is left of a spot position is below the smallest order.
+    pub(super) fn is_dust(&self, id: InstrumentId) -> bool {
+        let (spec, held) = (self.instrument(id).spec(), self.books[id.index()].position.quantity());
+        spec.contract == ContractKind::Spot && held.floor_to(spec.lot_step).is_none_or(|lots| lots < spec.min_lot)
+    }
+
+    /// What is left cannot be sold: it stays in the inventory, booked at the touch.
     pub(super) fn leave_dust(&mut self, id: InstrumentId, reason: ExitReason, touch: Price, out: &mut Outbox) {
         let book = &mut self.books[id.index()];
         let (Some(side), dust) = (book.position.side(), book.position.quantity()) else { return };
         if !touch.is_positive() || book.position.apply(side.opposite(), touch, dust).is_none() {
             return;
+        }
+        if let Some(baseline) = book.inventory.as_mut().and_then(|inventory| inventory.baseline.as_mut()) {
+            let left = dust.units().saturating_mul(side.sign());
+            *baseline = Qty::from_units(baseline.units().saturating_add(left));
         }
         book.phase = Phase::Settling(reason);
         refuse(id, broken(Refusal::Dust, dust.units(), 0), OrderId::default(), out);

@@ -8,6 +8,7 @@
 
 mod clock;
 mod gauges;
+pub mod prepare;
 mod stops;
 mod wire;
 
