@@ -1,10 +1,15 @@
 //! Binance: spot wholly, USD-M futures where they differ by data. Streams and the WebSocket API.
 
+pub mod clock;
 pub mod decode;
 pub mod endpoints;
 pub mod errors;
 pub mod full;
+pub mod gateway;
+pub mod limits;
+pub mod market;
 pub mod message;
+pub mod orders;
 pub mod rest;
 pub mod sbe;
 pub mod scan;

@@ -19,7 +19,7 @@ use client::Client;
 
 use super::endpoints::Market;
 use crate::core::payload::Quote;
-use crate::core::{Nanos, Price, Span};
+use crate::core::{ContractKind, Nanos, Price, Span};
 
 /// Paths of one market.
 struct Paths {
@@ -128,10 +128,11 @@ impl Rest {
     pub fn exchange_info(&mut self, symbols: &[&str]) -> Result<VenueRules, RestError> {
         let list = format!("[{}]", symbols.iter().map(|symbol| format!("\"{symbol}\"")).collect::<Vec<_>>().join(","));
         let parameters = [("symbols", list.as_str())];
+        let contract = if self.market == Market::Spot { ContractKind::Spot } else { ContractKind::Linear };
         // Futures list everything always.
         let parameters = if self.market == Market::Spot { &parameters[..] } else { &[] };
         let found: types::ExchangeInfo = self.client.public("GET", self.paths.exchange_info, parameters)?;
-        found.rules(symbols).map_err(|reason| RestError::unexpected(self.paths.exchange_info, &reason))
+        found.rules(symbols, contract).map_err(|reason| RestError::unexpected(self.paths.exchange_info, &reason))
     }
 
     /// Best bid and ask of a symbol.

@@ -309,6 +309,8 @@ pub struct SymbolInfo {
     pub max_lot: Qty,
     /// Smallest price times quantity; zero when there is no such rule.
     pub min_notional: Money,
+    /// Spot (owned assets) or linear futures.
+    pub contract: ContractKind,
 }
 
 impl SymbolInfo {
@@ -324,7 +326,7 @@ impl SymbolInfo {
             point_size: self.tick_size,
             point_value: Money::from_units(self.tick_size.units()),
             currency: self.quote_asset.clone(),
-            contract: ContractKind::Linear,
+            contract: self.contract,
         }
     }
 }
@@ -371,7 +373,7 @@ struct RawFilter {
 }
 
 impl ExchangeInfo {
-    pub(super) fn rules(self, wanted: &[&str]) -> Result<VenueRules, String> {
+    pub(super) fn rules(self, wanted: &[&str], contract: ContractKind) -> Result<VenueRules, String> {
         let limit = |kind: &str, interval: &str, number: u32| {
             let found = self
                 .rate_limits
@@ -387,7 +389,8 @@ impl ExchangeInfo {
             .iter()
             .map(|name| {
                 let raw = self.symbols.iter().find(|raw| raw.symbol == *name);
-                raw.ok_or_else(|| format!("no symbol {name}; check its name with the venue")).and_then(RawSymbol::info)
+                raw.ok_or_else(|| format!("no symbol {name}; check its name with the venue"))
+                    .and_then(|raw| raw.info(contract))
             })
             .collect::<Result<_, _>>()?;
         Ok(VenueRules {
@@ -400,7 +403,7 @@ impl ExchangeInfo {
 }
 
 impl RawSymbol {
-    fn info(&self) -> Result<SymbolInfo, String> {
+    fn info(&self, contract: ContractKind) -> Result<SymbolInfo, String> {
         let filter = |kind: &str| self.filters.iter().find(|filter| filter.filter_type == kind);
         let bad = |what: &str, text: &str| format!("{}: {what} {text:?} is not a number of ours", self.symbol);
         let units = |what: &str, text: Option<&String>| match text {
@@ -428,6 +431,7 @@ impl RawSymbol {
             min_lot: Qty::from_units(min_lot),
             max_lot: Qty::from_units(on_step(max).max(min_lot)),
             min_notional: Money::from_units(units("minNotional", notional)?),
+            contract,
         })
     }
 }

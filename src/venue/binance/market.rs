@@ -1,0 +1,386 @@
+//! Market data over real sockets: JSON or binary streams, kept alive and whole.
+//!
+//! Setup: [`MarketFeed::new`], with the loop's `mio` registry or none. Then [`MarketFeed::poll`]
+//! whenever a socket is ready, at [`MarketFeed::next_due`], or all the time.
+//!
+//! - A line that brings no *data* for `stale_after` is connected anew: pings prove nothing.
+//! - After a loss, a [`EventKind::Gap`] for each instrument comes before the first new data.
+//! - A connection that the venue will close, or that nears 24 hours, is replaced before it ends: both
+//!   run until the new one brings data, and what comes twice is told once.
+//! - [`Link`] tells when all lines are up, and when one is lost.
+
+use std::sync::Arc;
+
+use mio::{Registry, Token};
+use rustls::ClientConfig;
+
+use super::decode::{BadFrame, DecodeCounters, FrameKind, MarketDecoder};
+use super::endpoints::{Endpoints, Market};
+use super::gateway::SetupError;
+use super::sign::Secret;
+use super::symbols::SymbolTable;
+use crate::core::payload::{Link, LinkChannel, LinkState};
+use crate::core::{Event, EventKind, InstrumentId, Nanos, Payload, Span};
+use crate::venue::net::{Incoming, UrlError, WebSocketClient, WebSocketParams, client_config};
+use crate::venue::random::Random;
+
+/// Largest message: a burst of trades in one binary frame.
+const LARGEST_MESSAGE: usize = 1 << 20;
+const CONNECT_TIMEOUT: Span = Span::seconds(10);
+/// The venue closes a connection after 24 hours; replaced up to half an hour before, at random.
+const LIFE: Span = Span::seconds(23 * 3600);
+const LIFE_JITTER: u64 = 1800 * crate::core::time::SECOND;
+/// Streams a connection carries in its address; the venue allows 1024 in all.
+const STREAMS_A_LINE: usize = 100;
+
+/// How market data is encoded.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum StreamEncoding {
+    /// Text: needs no key.
+    #[default]
+    Json,
+    /// Binary: microsecond times and less to parse; needs the name of an Ed25519 key. Spot only.
+    Binary,
+}
+
+/// What to listen to.
+#[derive(Clone)]
+pub struct FeedParams {
+    /// The venue's addresses.
+    pub endpoints: Endpoints,
+    /// Which market.
+    pub market: Market,
+    /// How it is encoded.
+    pub encoding: StreamEncoding,
+    /// Trades beside best prices.
+    pub trades: bool,
+    /// Name of the API key, for binary streams.
+    pub api_key: Option<Secret>,
+    /// No data for so long means a dead connection.
+    pub stale_after: Span,
+    /// A root certificate in PEM to trust instead of the public ones.
+    pub root_certificate: Option<Vec<u8>>,
+    /// Wall clock, UTC: stamps frames.
+    pub clock: fn() -> Nanos,
+    /// Of the waits between attempts to connect.
+    pub seed: u64,
+}
+
+/// Listens to one market.
+pub struct MarketFeed {
+    decoder: MarketDecoder,
+    lines: Vec<Line>,
+    instruments: u16,
+    stale_after: Span,
+    connections: u64,
+    told_up: bool,
+    /// Data was lost: each instrument gets a gap before the next data.
+    gap: bool,
+    last_failure: Option<String>,
+    random: Random,
+    make: Maker,
+}
+
+/// Makes connections.
+struct Maker {
+    params: FeedParams,
+    tls: Arc<ClientConfig>,
+    registry: Option<(Registry, Token)>,
+    made: u64,
+}
+
+/// One set of streams and the connection that carries it.
+struct Line {
+    url: String,
+    client: WebSocketClient,
+    up: bool,
+    last_data: Nanos,
+    expires: Nanos,
+    /// Takes over once it brings data.
+    replacement: Option<WebSocketClient>,
+}
+
+impl MarketFeed {
+    /// A feed that will connect at its first poll. With a registry, its sockets are registered there
+    /// under the token.
+    ///
+    /// # Errors
+    /// An address or certificate that cannot be used, or binary streams without a key.
+    pub fn new(
+        params: FeedParams,
+        symbols: SymbolTable,
+        registry: Option<(&Registry, Token)>,
+    ) -> Result<Self, SetupError> {
+        let tls = client_config(params.root_certificate.as_deref())?;
+        let registry = match registry {
+            Some((registry, token)) => Some((registry.try_clone().map_err(|_| SetupError::Key)?, token)),
+            None => None,
+        };
+        let (urls, seed, stale_after) = (urls(&params, &symbols), params.seed, params.stale_after);
+        let mut make = Maker { params, tls, registry, made: 0 };
+        let lines = urls
+            .into_iter()
+            .map(|url| {
+                let client = make.client(&url)?;
+                Ok(Line { url, client, up: false, last_data: Nanos::NONE, expires: Nanos::MAX, replacement: None })
+            })
+            .collect::<Result<Vec<_>, SetupError>>()?;
+        Ok(Self {
+            instruments: u16::try_from(symbols.len()).unwrap_or(u16::MAX),
+            decoder: MarketDecoder::new(symbols),
+            lines,
+            stale_after,
+            connections: 0,
+            told_up: false,
+            gap: false,
+            last_failure: None,
+            random: Random::new(seed),
+            make,
+        })
+    }
+
+    /// Reads what has come. True when more is there to be done at once.
+    #[inline]
+    pub fn poll(&mut self, now: Nanos, emit: &mut impl FnMut(Event)) -> bool {
+        let mut more = false;
+        for index in 0..self.lines.len() {
+            more |= self.poll_line(index, now, emit);
+        }
+        more
+    }
+
+    /// When a poll is wanted even if all sockets stay silent.
+    pub fn next_due(&self) -> Nanos {
+        let due = |line: &Line| {
+            let stale = if line.up { line.last_data.plus(self.stale_after) } else { Nanos::MAX };
+            let replacement = line.replacement.as_ref().map_or(Nanos::MAX, WebSocketClient::next_due);
+            line.client.next_due().min(stale).min(line.expires).min(replacement)
+        };
+        self.lines.iter().map(due).min().unwrap_or(Nanos::MAX)
+    }
+
+    /// True while every line is up.
+    pub fn is_up(&self) -> bool {
+        self.told_up
+    }
+
+    /// What was read so far.
+    pub fn counters(&self) -> DecodeCounters {
+        self.decoder.counters()
+    }
+
+    /// Why the latest bad frame was refused.
+    pub fn last_bad_frame(&self) -> Option<&BadFrame> {
+        self.decoder.last_error()
+    }
+
+    /// Why the last connection was lost or could not be made.
+    pub fn last_failure(&self) -> Option<&str> {
+        self.last_failure.as_deref()
+    }
+
+    /// Closes every connection for good.
+    pub fn close(&mut self) {
+        for line in &mut self.lines {
+            line.client.close();
+            line.replacement = None;
+        }
+    }
+
+    fn poll_line(&mut self, index: usize, now: Nanos, emit: &mut impl FnMut(Event)) -> bool {
+        let line = &mut self.lines[index];
+        let mut seen = Seen::default();
+        let mut more = {
+            let (decoder, gap, count) = (&mut self.decoder, &mut self.gap, self.instruments);
+            let (failure, last_data) = (&mut self.last_failure, &mut line.last_data);
+            line.client.poll(now, &mut |incoming| match incoming {
+                Incoming::Up => seen.opened = true,
+                Incoming::Down { was_up, reason } => {
+                    seen.lost |= was_up;
+                    *failure = Some(reason.to_owned());
+                }
+                Incoming::Text(..) | Incoming::Binary(..) => {
+                    seen.frame(decode(decoder, &incoming, gap, count, emit), last_data, &incoming);
+                }
+            })
+        };
+        if seen.opened {
+            line.up = true;
+            line.last_data = now;
+            line.expires = now.plus(LIFE).plus(Span(self.random.below(LIFE_JITTER)));
+        }
+        if seen.lost {
+            line.up = false;
+            line.expires = Nanos::MAX;
+        }
+        if line.up && line.last_data.plus(self.stale_after) <= now {
+            line.client.restart("no data for too long");
+            more = true;
+        }
+        if (seen.shutdown || line.expires <= now) && line.replacement.is_none() {
+            line.replacement = self.make.client(&line.url).ok();
+            // Should it fail, the next attempt is a while away.
+            line.expires = now.plus(Span::seconds(60));
+        }
+        more |= self.poll_replacement(index, now, emit);
+        if seen.lost {
+            self.lost(now, emit);
+        }
+        self.tell_up(now, emit);
+        more
+    }
+
+    /// The replacement takes over with its first data; until then both are heard.
+    fn poll_replacement(&mut self, index: usize, now: Nanos, emit: &mut impl FnMut(Event)) -> bool {
+        let line = &mut self.lines[index];
+        let Some(replacement) = &mut line.replacement else { return false };
+        let mut seen = Seen::default();
+        let (decoder, gap, count, last_data) =
+            (&mut self.decoder, &mut self.gap, self.instruments, &mut line.last_data);
+        let more = replacement.poll(now, &mut |incoming| {
+            if matches!(incoming, Incoming::Text(..) | Incoming::Binary(..)) {
+                seen.frame(decode(decoder, &incoming, gap, count, emit), last_data, &incoming);
+            }
+        });
+        if seen.data
+            && let Some(replacement) = line.replacement.take()
+        {
+            let mut old = std::mem::replace(&mut line.client, replacement);
+            old.close();
+            line.up = true;
+            line.expires = now.plus(LIFE).plus(Span(self.random.below(LIFE_JITTER)));
+        }
+        more
+    }
+
+    fn lost(&mut self, now: Nanos, emit: &mut impl FnMut(Event)) {
+        self.gap = true;
+        // The venue may have been reset meanwhile: its numbers start anew.
+        self.decoder.forget();
+        if std::mem::take(&mut self.told_up) {
+            self.link(LinkState::Down, now, emit);
+        }
+    }
+
+    fn tell_up(&mut self, now: Nanos, emit: &mut impl FnMut(Event)) {
+        if !self.told_up && self.lines.iter().all(|line| line.up) {
+            self.told_up = true;
+            self.connections += 1;
+            self.link(LinkState::Up, now, emit);
+        }
+    }
+
+    fn link(&self, state: LinkState, now: Nanos, emit: &mut impl FnMut(Event)) {
+        let link = Link { channel: Some(LinkChannel::Market), state: Some(state), connections: self.connections };
+        emit(link.event(EventKind::Link, InstrumentId(0), Nanos::NONE, now));
+    }
+}
+
+/// What one poll of a connection brought.
+#[derive(Default)]
+struct Seen {
+    opened: bool,
+    lost: bool,
+    data: bool,
+    shutdown: bool,
+}
+
+impl Seen {
+    #[inline]
+    fn frame(&mut self, kind: FrameKind, last_data: &mut Nanos, incoming: &Incoming<'_>) {
+        match kind {
+            FrameKind::Data => {
+                self.data = true;
+                if let Incoming::Text(_, at) | Incoming::Binary(_, at) = incoming {
+                    *last_data = *at;
+                }
+            }
+            FrameKind::ServerShutdown => self.shutdown = true,
+            FrameKind::Answer { .. } | FrameKind::Other | FrameKind::Bad => {}
+        }
+    }
+}
+
+/// One frame to events; the first after a loss is preceded by a gap for each instrument.
+#[inline]
+fn decode(
+    decoder: &mut MarketDecoder,
+    incoming: &Incoming<'_>,
+    gap: &mut bool,
+    instruments: u16,
+    emit: &mut impl FnMut(Event),
+) -> FrameKind {
+    let mut emit = |event: Event| {
+        if std::mem::take(gap) {
+            for index in 0..instruments {
+                emit(Event::new(EventKind::Gap, InstrumentId(index), Nanos::NONE, event.local_ns, [0; 4]));
+            }
+        }
+        emit(event);
+    };
+    match incoming {
+        Incoming::Text(frame, at) => decoder.text(frame, *at, &mut emit),
+        Incoming::Binary(frame, at) => decoder.binary(frame, *at, &mut emit),
+        Incoming::Up | Incoming::Down { .. } => FrameKind::Other,
+    }
+}
+
+impl Maker {
+    fn client(&mut self, url: &str) -> Result<WebSocketClient, SetupError> {
+        let mut headers = Vec::new();
+        if self.params.encoding == StreamEncoding::Binary {
+            let key = self.params.api_key.as_ref().ok_or(SetupError::Key)?;
+            let key = std::str::from_utf8(key.expose()).map_err(|_| SetupError::Key)?;
+            headers.push(("X-MBX-APIKEY".to_owned(), key.to_owned()));
+        }
+        self.made += 1;
+        let params = WebSocketParams {
+            url: url.to_owned(),
+            headers,
+            tls: Arc::clone(&self.tls),
+            connect_timeout: CONNECT_TIMEOUT,
+            largest_message: LARGEST_MESSAGE,
+            clock: self.params.clock,
+            seed: self.params.seed.wrapping_add(self.made),
+        };
+        let token = self.registry.as_ref().map_or(Token(0), |(_, token)| *token);
+        let client = WebSocketClient::new(params, self.registry.as_ref().map(|(registry, _)| registry), token);
+        client.map_err(|error: UrlError| error.into())
+    }
+}
+
+/// The addresses that carry everything that was asked for: one for each base and hundred streams.
+fn urls(params: &FeedParams, symbols: &SymbolTable) -> Vec<String> {
+    let binary = params.encoding == StreamEncoding::Binary;
+    let (quote, trade) = match (binary, params.market) {
+        (true, _) => ("bestBidAsk", "trade"),
+        (false, Market::Spot) => ("bookTicker", "trade"),
+        // Futures have no documented stream of single trades.
+        (false, Market::UsdMFutures) => ("bookTicker", "aggTrade"),
+    };
+    let (quotes_base, trades_base) = if binary {
+        (&params.endpoints.binary, &params.endpoints.binary)
+    } else {
+        (&params.endpoints.quotes, &params.endpoints.trades)
+    };
+    let streams = |kind: &str| -> Vec<String> {
+        symbols.iter().map(|(_, symbol)| format!("{}@{kind}", symbol.name.to_lowercase())).collect()
+    };
+    let mut sets = vec![(quotes_base, streams(quote))];
+    if params.trades {
+        if quotes_base == trades_base {
+            sets[0].1.extend(streams(trade));
+        } else {
+            sets.push((trades_base, streams(trade)));
+        }
+    }
+    let unit = if binary { "" } else { "&timeUnit=MICROSECOND" };
+    sets.iter()
+        .flat_map(|(base, streams)| {
+            streams.chunks(STREAMS_A_LINE).map(move |part| format!("{base}/stream?streams={}{unit}", part.join("/")))
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests;

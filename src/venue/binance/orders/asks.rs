@@ -1,0 +1,184 @@
+//! Questions to the venue: what is asked, what it weighs, how it is written.
+
+use super::super::endpoints::Market;
+use super::super::limits::Importance;
+use super::encode::Encoder;
+use super::{OrderProtocol, Phase};
+use crate::core::{InstrumentId, Nanos, OrderId, Qty};
+use crate::venue::binance::rest::OrderStatus;
+
+/// Questions that may wait; more are dropped, and asked again by whoever wants to know.
+const QUEUE: usize = 256;
+
+/// Why an order's executions are fetched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum TradesFor {
+    /// Its end came before its executions.
+    Missing,
+    /// It was asked about, and stands like this.
+    Query(OrderStatus, Qty),
+    /// A reconciliation found that it traded.
+    Round(u64),
+}
+
+/// One question.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ask {
+    Nothing,
+    Logon,
+    Subscribe,
+    ListenKey,
+    Time,
+    Place { order: OrderId, instrument: InstrumentId },
+    Cancel { order: OrderId, instrument: InstrumentId },
+    Status { order: OrderId, instrument: InstrumentId },
+    Trades { order: OrderId, instrument: InstrumentId, venue_order: u64, reason: TradesFor },
+    OpenOrders { round: u64, instrument: Option<InstrumentId> },
+    Account { round: u64 },
+    Positions { round: u64 },
+}
+
+impl Ask {
+    fn weight(self) -> u32 {
+        match self {
+            Self::Nothing => 0,
+            Self::Time | Self::Place { .. } | Self::Cancel { .. } => 1,
+            Self::Logon | Self::Subscribe | Self::ListenKey => 2,
+            Self::Status { .. } => 4,
+            Self::Trades { .. } | Self::Positions { .. } => 5,
+            Self::OpenOrders { instrument: Some(_), .. } => 6,
+            Self::OpenOrders { instrument: None, .. } => 80,
+            Self::Account { .. } => 20,
+        }
+    }
+}
+
+/// A request that was sent.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Pending {
+    pub(super) id: u64,
+    pub(super) ask: Ask,
+    pub(super) sent: Nanos,
+}
+
+impl Pending {
+    pub(super) const NONE: Self = Self { id: 0, ask: Ask::Nothing, sent: Nanos::NONE };
+}
+
+/// Questions not sent yet, first in, first out, bounded.
+pub(super) struct Queue {
+    asks: std::collections::VecDeque<Ask>,
+}
+
+impl Queue {
+    pub(super) fn new() -> Self {
+        Self { asks: std::collections::VecDeque::with_capacity(QUEUE) }
+    }
+
+    pub(super) fn push(&mut self, ask: Ask) {
+        if self.asks.len() < QUEUE && !self.asks.contains(&ask) {
+            self.asks.push_back(ask);
+        }
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.asks.clear();
+    }
+}
+
+impl OrderProtocol {
+    /// The next question as bytes; `None` when nothing is to be asked. To be called until `None`
+    /// while the connection is open.
+    pub fn next_request(&mut self, now: Nanos) -> Option<&[u8]> {
+        loop {
+            if self.phase == Phase::Down {
+                self.queue.clear();
+                return None;
+            }
+            let ask = self.queue.asks.pop_front()?;
+            let venue_now = self.clock.venue_time(now);
+            if !self.limits.take(venue_now, ask.weight(), Importance::Rest) {
+                self.counters.held_back += 1;
+                continue;
+            }
+            if self.write(ask, venue_now.0 / 1_000_000) {
+                if matches!(ask, Ask::Time) {
+                    self.unanswered_since = self.unanswered_since.min(now);
+                }
+                self.remember(ask, now);
+                return Some(&self.request);
+            }
+        }
+    }
+
+    /// Writes a question into the request buffer; false for one that cannot be asked.
+    fn write(&mut self, ask: Ask, timestamp: u64) -> bool {
+        let (id, futures) = (self.next_id, self.params.market == Market::UsdMFutures);
+        let Self { request: out, encoder, symbols, tracker, .. } = self;
+        match ask {
+            Ask::Nothing | Ask::Place { .. } => return false,
+            Ask::Logon => match &self.logon {
+                Some(signer) => Encoder::with_key(out, (id, "session.logon"), timestamp, &self.key, signer),
+                None => return false,
+            },
+            Ask::Subscribe if self.logon.is_some() => Encoder::open(out, id, "userDataStream.subscribe"),
+            Ask::Subscribe => encoder.subscribe_signed(out, id, timestamp),
+            Ask::ListenKey => Encoder::keyed(out, (id, "userDataStream.start"), &self.key),
+            Ask::Time => Encoder::open(out, id, "time"),
+            Ask::Cancel { order, instrument } | Ask::Status { order, instrument } => {
+                let Some(symbol) = symbols.get(instrument) else { return false };
+                let method = if matches!(ask, Ask::Cancel { .. }) { "order.cancel" } else { "order.status" };
+                let venue_order = tracker.get(order).map_or(0, |record| record.venue_order);
+                encoder.about(out, (id, method), timestamp, symbol, order, venue_order);
+            }
+            // Futures' WebSocket API has no list of trades.
+            Ask::Trades { .. } if futures => return false,
+            Ask::Trades { instrument, venue_order, .. } => {
+                let Some(symbol) = symbols.get(instrument) else { return false };
+                encoder.signed(
+                    out,
+                    (id, "myTrades"),
+                    timestamp,
+                    |writer| writer.number("orderId", venue_order),
+                    |writer, timestamp| {
+                        writer.text("symbol", symbol.name.as_bytes());
+                        writer.number("timestamp", timestamp);
+                    },
+                );
+            }
+            Ask::OpenOrders { instrument, .. } => {
+                let symbol = instrument.and_then(|instrument| symbols.get(instrument));
+                // Futures' WebSocket API has no list of open orders either; see the gateway.
+                encoder.signed(
+                    out,
+                    (id, "openOrders.status"),
+                    timestamp,
+                    |_| {},
+                    |writer, timestamp| {
+                        if let Some(symbol) = symbol {
+                            writer.text("symbol", symbol.name.as_bytes());
+                        }
+                        writer.number("timestamp", timestamp);
+                    },
+                );
+            }
+            Ask::Account { .. } | Ask::Positions { .. } => {
+                let method = match (ask, futures) {
+                    (Ask::Positions { .. }, _) => "v2/account.position",
+                    (_, true) => "v2/account.status",
+                    _ => "account.status",
+                };
+                encoder.signed(
+                    out,
+                    (id, method),
+                    timestamp,
+                    |_| {},
+                    |writer, timestamp| {
+                        writer.number("timestamp", timestamp);
+                    },
+                );
+            }
+        }
+        true
+    }
+}
