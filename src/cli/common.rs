@@ -44,6 +44,15 @@ impl Gate {
         Self::Model { bytes: bytes.to_vec(), name: PathBuf::from(name) }
     }
 
+    /// What tells one model from another: CRC-32C of its bytes, hexadecimal.
+    pub(super) fn digest(&self) -> String {
+        let bytes: &[u8] = match self {
+            Self::Model { bytes, .. } => bytes,
+            Self::Open => &[],
+        };
+        format!("{:08x}", crc32c_portable(bytes))
+    }
+
     /// The oracle that answers with it.
     pub(super) fn oracle(&self, config: &Config) -> Result<Oracle, Failure> {
         match self {
@@ -89,6 +98,11 @@ pub(super) fn create_journal(
         std::fs::write(&path, bytes).map_err(|source| Failure::File { verb: "write", path, source })?;
     }
     Ok(writer)
+}
+
+/// The folder of the shared-memory pages.
+pub(super) fn page_folder(config: &Config) -> PathBuf {
+    config.guardian.page_folder(&config.live.state)
 }
 
 /// Everything a run says, as a program reads it. What was measured is left out unless asked for,

@@ -76,7 +76,7 @@ fn check(path: &std::path::Path, json: bool) -> Result<(), Failure> {
 }
 
 /// Checks what TOML alone cannot: every stage looks at its own values.
-fn check_ranges(config: &Config) -> Result<(), Failure> {
+pub(super) fn check_ranges(config: &Config) -> Result<(), Failure> {
     let instruments = InstrumentTable::new(config.instruments.iter().cloned())?;
     Engine::new(&config.engine(), Oracle::open(), &instruments, 1)?;
     config.oracle.check()?;

@@ -11,6 +11,7 @@ use crate::notify::NotifyError;
 use crate::oracle::{ModelError, OracleError};
 use crate::venue::paper::PaperError;
 use crate::venue::server::{FeedError, ServerError};
+use crate::worlds::live::prepare::PrepareError;
 
 /// A command's failure.
 #[derive(Debug, thiserror::Error)]
@@ -66,6 +67,24 @@ pub enum Failure {
     /// Standard output cannot be written.
     #[error("cannot write to standard output: {0}")]
     Output(std::io::Error),
+    /// A live session cannot start.
+    #[error(transparent)]
+    Prepare(#[from] crate::worlds::live::prepare::PrepareError),
+    /// The connections cannot be set up.
+    #[error(transparent)]
+    Wire(#[from] crate::worlds::live::binance_wire::WireError),
+    /// The demo record does not allow it, or cannot be written.
+    #[error(transparent)]
+    DemoRecord(#[from] crate::worlds::live::demo_record::DemoRecordError),
+    /// The engine's page of shared memory cannot be made.
+    #[error(transparent)]
+    Page(#[from] crate::snapshot::EnginePageError),
+    /// Something forbids the start.
+    #[error("{0}")]
+    Refused(String),
+    /// A live session ended, but not in good order.
+    #[error("{0}")]
+    Ended(String),
     /// The arguments contradict each other.
     #[error("{0}")]
     Usage(String),
@@ -79,6 +98,7 @@ impl Failure {
     pub fn exit_status(&self) -> u8 {
         match self {
             Self::Usage(_)
+            | Self::Prepare(PrepareError::NoSymbols | PrepareError::Endpoint(_) | PrepareError::Mode(_))
             | Self::Config(_)
             | Self::Engine(_)
             | Self::Instrument(_)
@@ -90,6 +110,12 @@ impl Failure {
             | Self::Venue(_)
             | Self::VenueMarket(_)
             | Self::Notify(_)
+            | Self::Prepare(_)
+            | Self::Wire(_)
+            | Self::DemoRecord(_)
+            | Self::Page(_)
+            | Self::Refused(_)
+            | Self::Ended(_)
             | Self::Model { .. }
             | Self::File { .. }
             | Self::Output(_)

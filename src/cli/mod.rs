@@ -7,6 +7,7 @@ mod demo;
 mod failure;
 mod notify;
 mod replay;
+mod run;
 mod signals;
 mod venue;
 
@@ -30,6 +31,8 @@ enum Command {
     Demo(demo::DemoArguments),
     /// Run market data files, or a journal, against the simulated exchange
     Backtest(backtest::BacktestArguments),
+    /// Trade on a live venue: paper, demo or real money
+    Run(run::RunArguments),
     /// Feed a journal back to the engine and compare every decision
     Replay(replay::ReplayArguments),
     /// Write a commented configuration, or explain one
@@ -47,6 +50,7 @@ pub fn main() -> ExitCode {
     let outcome = match Arguments::parse().command {
         Command::Demo(arguments) => demo::run(&arguments),
         Command::Backtest(arguments) => backtest::run(&arguments),
+        Command::Run(arguments) => run::run(&arguments),
         Command::Replay(arguments) => replay::run(&arguments),
         Command::Config(arguments) => config::run(&arguments),
         Command::Signals(arguments) => signals::run(&arguments),

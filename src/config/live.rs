@@ -119,6 +119,8 @@ pub enum Waiting {
 pub struct LiveParams {
     /// How much is at stake.
     pub mode: Mode,
+    /// Folder of the latch, the guardian's memory and the demo record; engine and guardian share it.
+    pub state: PathBuf,
     /// Folder in which each session gets its own.
     pub journal: PathBuf,
     /// What happens to an open position at the end.
@@ -137,6 +139,7 @@ impl Default for LiveParams {
     fn default() -> Self {
         Self {
             mode: Mode::default(),
+            state: PathBuf::from("state"),
             journal: PathBuf::from("journal"),
             on_stop: OnStop::default(),
             stop_timeout: Span::seconds(30),

@@ -40,8 +40,8 @@ pub mod seqlock;
 mod watch;
 
 pub use engine_page::{
-    EnginePage, EnginePlan, EngineReader, EngineState, EngineView, InstrumentRow, MAX_HOT_THREADS, MAX_INSTRUMENTS,
-    Progress, Snapshot,
+    EnginePage, EnginePageError, EnginePlan, EngineReader, EngineState, EngineView, InstrumentRow, MAX_HOT_THREADS,
+    MAX_INSTRUMENTS, Progress, Snapshot,
 };
 pub use guardian_page::{GuardianPage, GuardianPageWriter, GuardianView, Level};
 pub use page::{LAYOUT_VERSION, PageError, PageOwner};

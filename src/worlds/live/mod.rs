@@ -6,8 +6,11 @@
 //! is sent, so that `pawl replay --verify` re-runs the session exactly. The loop owns its thread and
 //! takes no lock; nothing in a round waits but [`Wire::wait`], and that only when nothing happened.
 
+pub mod binance_wire;
 mod clock;
+pub mod demo_record;
 mod gauges;
+pub mod paper_wire;
 pub mod prepare;
 mod stops;
 mod wire;
@@ -19,6 +22,7 @@ use crate::config::live::{LiveParams, OnStop, Waiting};
 use crate::core::payload::{Control, ControlCode};
 use crate::core::{Event, EventKind, InstrumentId, InstrumentTable, Money, Nanos, Payload, Qty};
 use crate::engine::Engine;
+use crate::feed::FeedCounters;
 use crate::journal::{Health, JournalError, SessionWriter};
 use crate::oms::Outbox;
 use crate::report::{Collector, LatencyProbe, LatencyRow, Stage, Summary, TradeRecord};
@@ -67,6 +71,10 @@ pub struct LiveOutcome {
     pub inputs: u64,
     /// Records that found no place in the journal.
     pub not_stored: u64,
+    /// What the feed counted.
+    pub feed: FeedCounters,
+    /// The last thing that went wrong with the connections.
+    pub trouble: Option<String>,
 }
 
 /// What a session is made of.
@@ -97,6 +105,7 @@ pub struct LiveSetup<W> {
 pub struct Live<W> {
     wire: W,
     engine: Engine,
+    instruments: InstrumentTable,
     outbox: Outbox,
     inbox: Vec<Event>,
     journal: SessionWriter,
@@ -139,6 +148,7 @@ impl<W: Wire> Live<W> {
             collector: Collector::new(&setup.instruments, setup.balance, &setup.currency),
             latency: LatencyProbe::new(),
             params: setup.params,
+            instruments: setup.instruments,
             inputs: 0,
             last_ns: Nanos::NONE,
             next_sample: Nanos::NONE,
@@ -331,6 +341,7 @@ impl<W: Wire> Live<W> {
 
     fn finish(mut self, ending: Ending) -> Result<LiveOutcome, JournalError> {
         let now = session_clock();
+        let trouble = self.wire.trouble();
         self.wire.cut();
         let (equity, open_lots) = (self.engine.equity(), self.engine.oms().open_lots());
         self.collector.on_equity(now.max(self.last_ns), equity);
@@ -351,6 +362,8 @@ impl<W: Wire> Live<W> {
             latency: self.latency.table(),
             inputs: self.inputs,
             not_stored,
+            feed: self.engine.feed_counters(&self.instruments),
+            trouble,
         })
     }
 }

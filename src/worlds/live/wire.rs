@@ -20,6 +20,9 @@ pub trait Wire {
     /// Sleeps until there may be something to read, at most this long.
     fn wait(&mut self, at_most: Duration);
 
+    /// The latest thing that a person should know about the connections, if any.
+    fn trouble(&self) -> Option<String>;
+
     /// Sends nothing any more and gives up its connections.
     fn cut(&mut self);
 }

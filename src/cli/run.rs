@@ -1,0 +1,292 @@
+//! `pawl run`: the engine on a live venue.
+
+use std::io::{IsTerminal, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use clap::Args;
+
+use crate::config::Config;
+use crate::config::live::Mode;
+use crate::core::{InstrumentTable, Money};
+use crate::engine::Engine;
+use crate::snapshot::{EnginePage, EnginePlan, EngineReader, EngineState, GuardianWatch};
+use crate::venue::paper::PaperVenue;
+use crate::worlds::live::binance_wire::{MarketWire, VenueWire};
+use crate::worlds::live::demo_record::DemoRecord;
+use crate::worlds::live::paper_wire::PaperWire;
+use crate::worlds::live::prepare::{self, Prepared};
+use crate::worlds::live::{Ending, Live, LiveOutcome, LiveSetup, Wire, session_clock};
+use crate::worlds::session::Outcome;
+
+use super::Failure;
+use super::common::{Gate, Print, SHIPPED_MODEL, create_journal, page_folder, print_outcome};
+
+/// Arguments of `pawl run`.
+#[derive(Args)]
+#[command(
+    after_help = "Example:\n  pawl config init pawl.toml    then name symbols, endpoint and mode\n  pawl run --config pawl.toml\nStop with Ctrl-C: entries stop, the position is closed or kept as configured. A second Ctrl-C stops at once."
+)]
+pub(super) struct RunArguments {
+    /// Configuration
+    #[arg(long, default_value = "pawl.toml")]
+    config: PathBuf,
+    /// Yes, trade real money (mode = "live")
+    #[arg(long)]
+    yes_live: bool,
+    /// XGBoost model; without it the shipped one
+    #[arg(long, conflicts_with = "no_gate")]
+    model: Option<PathBuf>,
+    /// Let every signal pass; refused in live mode
+    #[arg(long)]
+    no_gate: bool,
+    /// Stop in good order after this many seconds
+    #[arg(long, value_parser = clap::value_parser!(u64).range(1..))]
+    seconds: Option<u64>,
+    /// Print JSON at the end instead of text
+    #[arg(long)]
+    json: bool,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// One [`Failure`]; also when the session did not end in good order.
+pub(super) fn run(arguments: &RunArguments) -> Result<(), Failure> {
+    let mut config = Config::load(&arguments.config)?;
+    super::config::check_ranges(&config)?;
+    let mode = config.live.mode;
+    prepare::check_mode(mode, &config.venue, arguments.yes_live)?;
+    if let Some(refusal) = crate::guardian::latch::check(&config.live.state).refusal() {
+        return Err(Failure::Refused(refusal));
+    }
+    if mode == Mode::Live {
+        if arguments.no_gate {
+            return Err(Failure::Usage("--no-gate is for judging a rule; live mode trades through the gate".into()));
+        }
+        config.oms.guardian_required = true;
+    }
+    let gate = match (&arguments.model, arguments.no_gate) {
+        (Some(path), _) => Gate::read(path)?,
+        (None, true) => Gate::Open,
+        (None, false) => Gate::shipped(SHIPPED_MODEL, "models/model.json"),
+    };
+    if mode == Mode::Live {
+        DemoRecord::require(&config.live.state, &config, &gate.digest(), session_clock())?;
+    }
+    let _lock = lock(&config.live.state)?;
+    let prepared = prepare::prepare(&config)?;
+    let session = (session_clock().0 / crate::core::time::SECOND) as u32;
+    let signals = signals(arguments.seconds)?;
+    let outcome = match mode {
+        Mode::Paper => {
+            let api_key = prepare::credentials(&config.venue).ok().map(|keys| keys.api_key);
+            let market = MarketWire::new(&config, &prepared, api_key, u64::from(session))?;
+            let wire = PaperWire::new(market, PaperVenue::new(&config.paper, &prepared.instruments)?);
+            trade(wire, &config, &gate, &prepared, session, &signals, arguments.json)?
+        }
+        Mode::Demo | Mode::Live => {
+            let credentials = prepare::credentials(&config.venue)?;
+            let wire = VenueWire::new(&config, &prepared, credentials, u64::from(session))?;
+            trade(wire, &config, &gate, &prepared, session, &signals, arguments.json)?
+        }
+    };
+    if mode == Mode::Demo {
+        let record = DemoRecord::of(&outcome, &config, &gate.digest(), session_clock());
+        record.store(&config.live.state)?;
+        if !arguments.json {
+            let verdict = if record.passed { "passed" } else { "not passed" };
+            eprintln!("demo record: {verdict}{}{}", if record.passed { "" } else { ": " }, record.failures.join(", "));
+        }
+    }
+    report(outcome, &prepared.instruments, arguments.json)
+}
+
+/// Builds the session around a wire and runs it.
+fn trade<W: Wire>(
+    wire: W,
+    config: &Config,
+    gate: &Gate,
+    prepared: &Prepared,
+    session: u32,
+    signals: &Arc<AtomicUsize>,
+    quiet: bool,
+) -> Result<LiveOutcome, Failure> {
+    let instruments = prepared.instruments.clone();
+    let folder = config.live.journal.join(format!("{:08x}", session));
+    let journal = create_journal(&folder, config, gate, &instruments)?;
+    let pages = page_folder(config);
+    let plan = EnginePlan { session, instruments: &instruments, hot_threads: 1 };
+    let page = EnginePage::create(&pages, &plan)?;
+    let balance = if config.live.mode == Mode::Paper {
+        config.account.balance.unwrap_or_else(|| crate::config::default_balance(&prepared.currency))
+    } else {
+        prepared.balance
+    };
+    if !quiet {
+        announce(config, prepared, &folder, balance);
+    }
+    let setup = LiveSetup {
+        wire,
+        engine: Engine::new(&config.engine(), gate.oracle(config)?, &instruments, session)?,
+        journal,
+        page,
+        guardian: GuardianWatch::new(&pages),
+        instruments,
+        balance,
+        baselines: prepared.baselines.clone(),
+        currency: prepared.currency.clone(),
+        params: config.live.clone(),
+    };
+    pin(config.live.core)?;
+    let live = Live::start(setup)?;
+    let done = Arc::new(AtomicBool::new(false));
+    let line = StatusLine::start(&pages, &done, !quiet && std::io::stderr().is_terminal());
+    let outcome = live.run(signals);
+    done.store(true, Ordering::Relaxed);
+    line.finish();
+    Ok(outcome?)
+}
+
+fn announce(config: &Config, prepared: &Prepared, folder: &Path, balance: Money) {
+    let mode = match config.live.mode {
+        Mode::Paper => "paper: real market data, simulated orders",
+        Mode::Demo => "demo: play money",
+        Mode::Live => "LIVE: real money",
+    };
+    eprintln!("pawl run, {mode}");
+    eprintln!("  venue    {} ({})", config.venue.endpoint, prepared.endpoints.rest);
+    for (id, instrument) in prepared.instruments.iter() {
+        let spec = instrument.spec();
+        let owned = prepared.baselines.iter().find(|(owner, _)| *owner == id).map_or(String::new(), |(_, owned)| {
+            if owned.is_zero() { String::new() } else { format!(", {owned} owned before and left alone") }
+        });
+        eprintln!(
+            "  {:<8} tick {}, lot step {}, smallest order {}, a point is {}{owned}",
+            spec.symbol, spec.tick_size, spec.lot_step, spec.min_lot, spec.point_size
+        );
+    }
+    eprintln!("  cash     {balance} {}", prepared.currency);
+    eprintln!("  journal  {}", folder.display());
+}
+
+/// One engine on a state folder: two would trade one account against each other.
+fn lock(state: &Path) -> Result<std::fs::File, Failure> {
+    let path = state.join("engine.lock");
+    let error = |source| Failure::File { verb: "lock", path: path.clone(), source };
+    std::fs::create_dir_all(state).map_err(error)?;
+    let file = std::fs::OpenOptions::new().create(true).truncate(false).write(true).open(&path).map_err(error)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(std::fs::TryLockError::WouldBlock) => Err(Failure::Refused(format!(
+            "{}: expected to be the only engine on this state folder, found another one running; stop it first",
+            path.display()
+        ))),
+        Err(std::fs::TryLockError::Error(source)) => Err(error(source)),
+    }
+}
+
+/// Counts SIGINT and SIGTERM, and the end of the time that was asked for.
+pub(super) fn signals(seconds: Option<u64>) -> Result<Arc<AtomicUsize>, Failure> {
+    let count = Arc::new(AtomicUsize::new(0));
+    for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
+        let count = Arc::clone(&count);
+        // SAFETY: the handler only adds to an atomic, which is safe in a signal handler.
+        unsafe { signal_hook::low_level::register(signal, move || drop(count.fetch_add(1, Ordering::Relaxed))) }
+            .map_err(|error| Failure::Usage(format!("cannot listen to signals: {error}")))?;
+    }
+    if let Some(seconds) = seconds {
+        let count = Arc::clone(&count);
+        std::thread::spawn(move || {
+            std::thread::sleep(Duration::from_secs(seconds));
+            // Only the first word: whoever stopped the session before is not to be counted twice.
+            let _ = count.compare_exchange(0, 1, Ordering::Relaxed, Ordering::Relaxed);
+        });
+    }
+    Ok(count)
+}
+
+fn pin(core: Option<usize>) -> Result<(), Failure> {
+    match core {
+        Some(core) if !core_affinity::set_for_current(core_affinity::CoreId { id: core }) => Err(Failure::Usage(
+            format!("live.core: expected a core that this process may use, found {core}; see `taskset -p $$`"),
+        )),
+        _ => Ok(()),
+    }
+}
+
+/// The evolving line on a terminal: a reader of the engine page, as any monitor is.
+struct StatusLine {
+    thread: Option<std::thread::JoinHandle<()>>,
+}
+
+impl StatusLine {
+    fn start(pages: &Path, done: &Arc<AtomicBool>, show: bool) -> Self {
+        if !show {
+            return Self { thread: None };
+        }
+        let (pages, done) = (pages.to_owned(), Arc::clone(done));
+        let thread = std::thread::spawn(move || {
+            let mut reader = EngineReader::attach(&pages).ok();
+            while !done.load(Ordering::Relaxed) {
+                if let Some(Ok(view)) = reader.as_mut().map(EngineReader::read) {
+                    let shot = &view.snapshot;
+                    let state = match shot.state {
+                        EngineState::Starting => "connecting",
+                        EngineState::Running => "trading",
+                        EngineState::Stopping => "stopping",
+                        EngineState::Stopped => "stopped",
+                    };
+                    eprint!(
+                        "\r  {state:<10} equity {:>12.2} ({:+.2} open)  lots {}  orders {}  fills {}  rejects {}  alerts {}\x1b[K",
+                        shot.equity.to_f64(),
+                        shot.unrealised.to_f64(),
+                        shot.open_lots,
+                        shot.orders,
+                        shot.fills,
+                        shot.rejects,
+                        shot.alerts
+                    );
+                    // A terminal that cannot be flushed only misses one line.
+                    let _ = std::io::stderr().flush();
+                }
+                std::thread::sleep(Duration::from_millis(500));
+            }
+            eprint!("\r\x1b[K");
+        });
+        Self { thread: Some(thread) }
+    }
+
+    fn finish(self) {
+        if let Some(thread) = self.thread {
+            // A status line that panicked has cost a line.
+            let _ = thread.join();
+        }
+    }
+}
+
+fn report(outcome: LiveOutcome, instruments: &InstrumentTable, json: bool) -> Result<(), Failure> {
+    let LiveOutcome { ending, summary, trades, latency, feed, inputs, not_stored, trouble } = outcome;
+    let hours = summary.hours;
+    let printed = Outcome { summary, trades, latency, feed, inputs };
+    let rate = if hours > 0.0 { inputs as f64 / (hours * 3600.0) } else { 0.0 };
+    print_outcome(&printed, instruments, 0, Print::from_flags(json, json), rate)?;
+    if not_stored > 0 {
+        eprintln!("pawl: {not_stored} records found no place in the journal: a replay of this session is incomplete");
+    }
+    let trouble = trouble.map_or_else(String::new, |trouble| format!("; last trouble with the venue: {trouble}"));
+    match ending {
+        Ending::Finished => Ok(()),
+        Ending::AtOnce => {
+            Err(Failure::Ended(format!("stopped at once: look at the venue for what is still open{trouble}")))
+        }
+        Ending::TimedOut => Err(Failure::Ended(format!(
+            "something was still open when live.stop_timeout ran out: look at the venue{trouble}"
+        ))),
+        Ending::Killed => Err(Failure::Ended(
+            "the guardian's kill word: nothing was sent any more; see `pawl guardian status`".into(),
+        )),
+    }
+}
