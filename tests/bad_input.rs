@@ -77,7 +77,7 @@ fn every_bad_file_has_its_own_message() {
     bad("garbage.bi5", &[7; 500], 1, "a path such as");
     bad("quotes.csv", format!("{HEADER}{ROW}").as_bytes(), 1, "pass --symbol");
     bad("EURUSD_bars.csv", b"ts_s,o,h,l,c\n1,1,1,1,1\n", 1, "hold no quotes");
-    let wide: String = (0..40).map(|at| format!(",x{at}")).collect();
+    let wide = ",x".repeat(40);
     bad("EURUSD_wide.csv", format!("ts_ns,bid,ask{wide}\n").as_bytes(), 1, "at most 32 columns");
 }
 
@@ -190,12 +190,12 @@ fn a_cut_or_damaged_hour_is_refused() {
     let output = pawl(&["backtest", &path, "--on-bad-line", "skip", "--json"]);
     let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!((&report["bad_lines"], &report["feed"]["quotes"]), (&1.into(), &200.into()));
-    // 300 MB of nothing: more than any hour holds.
+    // 17 MiB of nothing: more than any hour holds.
     let mut bomb = Vec::new();
-    lzma_rs::lzma_compress(&mut std::io::BufReader::new(std::io::Read::take(std::io::repeat(0), 70 << 20)), &mut bomb)
+    lzma_rs::lzma_compress(&mut std::io::BufReader::new(std::io::Read::take(std::io::repeat(0), 17 << 20)), &mut bomb)
         .unwrap();
     write(&hour, "07h_ticks.bi5", &bomb);
-    refused(&["backtest", &path], 1, "64 mib");
+    refused(&["backtest", &path], 1, "16 mib");
 }
 
 #[test]

@@ -79,8 +79,7 @@ fn read(path: &Path, format: Option<Format>, on_bad_line: OnBadLine) -> Vec<Said
     let symbols: Vec<String> = found.into_iter().map(|found| found.symbol).collect();
     let Ok(mut source) = Source::open(&paths, &options, &symbols) else { return Vec::new() };
     let events = std::iter::from_fn(|| source.next_event()).map_while(Result::ok);
-    let said =
-        |e: Event| (symbols[e.instrument.index()].clone(), e.local_ns, e.venue_ns, e.payload.map(|word| word as u64));
+    let said = |e: Event| (symbols[e.instrument.index()].clone(), e.local_ns, e.venue_ns, e.payload);
     events.map(said).collect()
 }
 

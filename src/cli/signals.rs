@@ -74,6 +74,9 @@ pub(super) fn run(arguments: &SignalsArguments) -> Result<(), Failure> {
             }
         }
         progress.finish();
+        if let Some(first) = source.first_bad() {
+            eprintln!("pawl: note: {} bad lines skipped; the first: {first}", source.bad_lines());
+        }
         labeller.rows()
     };
     out.flush().map_err(error)?;

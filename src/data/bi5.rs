@@ -22,8 +22,8 @@ use crate::core::payload::Quote;
 use crate::core::time::SECOND;
 use crate::core::{Nanos, Price, Qty};
 
-/// Most decompressed bytes of an hour: 3.3 million ticks, far above any real hour.
-const LARGEST_HOUR: usize = 64 << 20;
+/// Most decompressed bytes of an hour: 838,860 ticks, far above any real hour.
+const LARGEST_HOUR: usize = 16 << 20;
 
 /// Symbol and start of the hour, from the path.
 pub(super) fn place(path: &Path) -> Result<(String, Nanos), DataError> {
@@ -63,7 +63,7 @@ struct Bounded(Vec<u8>);
 impl Write for Bounded {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         if self.0.len().saturating_add(bytes.len()) > LARGEST_HOUR {
-            return Err(io::Error::new(ErrorKind::InvalidData, "more than 64 MiB of ticks in one hour"));
+            return Err(io::Error::new(ErrorKind::InvalidData, "more than 16 MiB of ticks in one hour"));
         }
         self.0.extend_from_slice(bytes);
         Ok(bytes.len())

@@ -1,7 +1,7 @@
 //! One file as a stream of rows, each with the index of its symbol.
 //!
 //! Memory is bounded whatever the file holds: a line has at most 4 MiB, a file at most 4,096
-//! symbols, an hour of bi5 at most 64 MiB. A bad line is counted and, unless skipped, ends the file.
+//! symbols, an hour of bi5 at most 16 MiB. A bad line is counted and, unless skipped, ends the file.
 
 use std::collections::VecDeque;
 use std::io::BufRead;

@@ -140,7 +140,7 @@ mod tests {
             ("EURUSD-2016-01.csv", Some("EURUSD")),
             ("DAT_ASCII_EURUSD_T_202306.csv", Some("EURUSD")),
             ("binance_cm_btcusd_perp_20240808_quotes.csv.gz", Some("BTCUSD_PERP")),
-            ("quotes.csv", Some("QUOTES")),
+            ("quotes.csv", None),
             ("tick.csv", None),
             ("20140508_quote.zip", None),
         ] {
