@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::core::{InstrumentSpec, Money};
 use crate::engine::EngineParams;
 use crate::feed::FeedParams;
+use crate::guardian::GuardianParams;
 use crate::oms::OmsParams;
 use crate::oracle::OracleParams;
 use crate::quant::QuantParams;
@@ -47,6 +48,8 @@ pub struct Config {
     /// Alerts. Not written into a session's journal: telephone and chat numbers are nobody's who reads a journal.
     #[serde(skip_serializing)]
     pub notify: NotifyParams,
+    /// The kill switch.
+    pub guardian: GuardianParams,
     /// Instruments; those not named here are inferred from the data.
     pub instruments: Vec<InstrumentSpec>,
 }

@@ -19,7 +19,9 @@
 pub mod condition;
 pub mod day;
 pub mod decide;
+pub mod desk;
 pub mod ledger;
+pub mod liquidation;
 pub mod observation;
 pub mod params;
 mod sight;

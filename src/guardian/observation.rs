@@ -48,6 +48,8 @@ pub struct VenueFacts {
     pub balance: Money,
     /// Signed positions beyond the configured inventory, by instrument.
     pub positions: [Qty; MAX_INSTRUMENTS],
+    /// Nothing of it is worth closing: every position is zero or too small to be sold.
+    pub nothing_held: bool,
     /// Open orders that could open a position.
     pub entry_orders: u32,
     /// Deposits minus withdrawals since the start of the trading day with this number, where the venue says.
@@ -64,6 +66,7 @@ impl Default for VenueFacts {
             equity: Money::ZERO,
             balance: Money::ZERO,
             positions: [Qty::ZERO; MAX_INSTRUMENTS],
+            nothing_held: true,
             entry_orders: 0,
             transfers: None,
             clock_ahead_ns: None,
@@ -79,7 +82,7 @@ impl VenueFacts {
 
     /// Nothing held and nothing that could become a position.
     pub fn is_flat(&self) -> bool {
-        self.entry_orders == 0 && self.positions.iter().all(|held| held.is_zero())
+        self.entry_orders == 0 && self.nothing_held
     }
 }
 

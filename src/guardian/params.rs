@@ -3,8 +3,7 @@
 //! Each condition is a table of its own with the same seven keys, so that a reader who knows one knows
 //! all. A condition whose `action` is `ACTIVE` only reports: limits are tuned that way.
 
-use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
@@ -293,11 +292,16 @@ impl Default for LiquidationParams {
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct GuardianParams {
-    /// Folder of the latch, the day's reference and the events; must survive a reboot.
-    pub state: PathBuf,
-    /// Folder of the shared memory pages; empty is `/dev/shm/pawl-<uid>`. Engine and guardian of one account
-    /// name the same.
+    /// Folder of the shared memory pages; empty is one in `/dev/shm` that belongs to the user and to
+    /// `live.state`. Engine and guardian find each other by it.
     pub shared_memory: PathBuf,
+    /// Environment variable that holds the name of the guardian's own API key; empty: the engine's key is used.
+    /// With a key of its own the guardian still acts when the venue has cut the engine off.
+    pub api_key_env: String,
+    /// Environment variable that holds its secret.
+    pub secret_env: String,
+    /// File that holds its secret instead; only its owner may read it.
+    pub secret_file: Option<PathBuf>,
     /// The engine's page is looked at this often.
     pub look_every: Span,
     /// Look without sleeping: for an isolated core.
@@ -310,8 +314,6 @@ pub struct GuardianParams {
     pub day_zone: Zone,
     /// What the day's reference is taken from: `"larger"` (of balance and equity), `"equity"` or `"balance"`.
     pub day_basis: Basis,
-    /// What is owned when flat, by symbol, in lots: a spot account's base inventory.
-    pub inventory: BTreeMap<String, Qty>,
     /// See [`DailyLoss`].
     pub daily_loss: DailyLoss,
     /// See [`Drawdown`].
@@ -351,15 +353,16 @@ pub struct GuardianParams {
 impl Default for GuardianParams {
     fn default() -> Self {
         Self {
-            state: PathBuf::from("guardian"),
             shared_memory: PathBuf::new(),
+            api_key_env: String::new(),
+            secret_env: String::new(),
+            secret_file: None,
             look_every: Span::millis(1),
             spin: false,
             poll_every: Span::seconds(1),
             day_start: TimeOfDay::default(),
             day_zone: Zone::default(),
             day_basis: Basis::default(),
-            inventory: BTreeMap::new(),
             daily_loss: DailyLoss::default(),
             drawdown: Drawdown::default(),
             open_lots: OpenLots::default(),
@@ -421,10 +424,10 @@ impl GuardianParams {
         }
     }
 
-    /// The folder of the shared memory pages.
-    pub fn page_folder(&self) -> PathBuf {
+    /// The folder of the shared memory pages, for a session whose state is in `state`.
+    pub fn page_folder(&self, state: &Path) -> PathBuf {
         if self.shared_memory.as_os_str().is_empty() {
-            crate::snapshot::default_folder()
+            crate::snapshot::default_folder(state)
         } else {
             self.shared_memory.clone()
         }
@@ -440,9 +443,8 @@ impl GuardianParams {
         let on_grid = instruments
             .iter()
             .all(|(_, instrument)| self.open_lots.limit.units() % instrument.spec().lot_step.units() == 0);
-        let unknown = self.inventory.keys().find(|symbol| instruments.find(symbol).is_none());
         let liquidation = &self.liquidation;
-        let rules: [(bool, &'static str, &'static str, String); 10] = [
+        let rules: [(bool, &'static str, &'static str, String); 9] = [
             (
                 percent(self.daily_loss.limit),
                 "daily_loss.limit",
@@ -501,7 +503,6 @@ impl GuardianParams {
                 "times above 0",
                 format!("{}, {}, {}", liquidation.request_timeout, liquidation.receive_window, liquidation.bound),
             ),
-            (unknown.is_none(), "inventory", "symbols of the instrument table", unknown.cloned().unwrap_or_default()),
         ];
         match rules.into_iter().find(|(good, ..)| !good) {
             Some((_, field, expected, found)) => Err(GuardianParamsError { field, expected, found }),

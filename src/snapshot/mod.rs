@@ -57,8 +57,13 @@ pub fn monotonic_ns() -> u64 {
     time.tv_sec as u64 * crate::core::time::SECOND + time.tv_nsec as u64
 }
 
-/// `/dev/shm/pawl-<uid>`: where the pages are when no folder is named.
-pub fn default_folder() -> std::path::PathBuf {
+/// Where the pages are when no folder is named: `/dev/shm/pawl-<uid>-<digest of the state folder's path>`,
+/// so that two accounts on one machine do not meet.
+pub fn default_folder(state: &std::path::Path) -> std::path::PathBuf {
+    let absolute = std::fs::canonicalize(state).or_else(|_| std::path::absolute(state));
+    let path = absolute.unwrap_or_else(|_| state.to_owned());
+    let words: Vec<u64> = path.as_os_str().as_encoded_bytes().iter().map(|byte| u64::from(*byte)).collect();
     // SAFETY: no arguments, never fails.
-    std::path::PathBuf::from(format!("/dev/shm/pawl-{}", unsafe { libc::geteuid() }))
+    let user = unsafe { libc::geteuid() };
+    std::path::PathBuf::from(format!("/dev/shm/pawl-{user}-{:08x}", seqlock::Checksum::of(0, &words) as u32))
 }
