@@ -200,7 +200,7 @@ fn a_writer_killed_at_random_instants_loses_nothing_that_was_appended() {
                 follow(reader);
                 let (followed, found) = (reader.sequence(), read(&directory, name));
                 assert!(found >= appended, "round {round}, {policy}: {found} of {appended} {} records", name.name());
-                assert_eq!(followed, found, "round {round}, {policy}: the follower missed some");
+                assert_eq!(followed, found, "round {round}, {policy}: the follower missed some: {reader:?}");
             }
         }
         if let Ok(session) = SessionReader::open(&directory) {
@@ -227,6 +227,20 @@ fn a_second_writer_and_an_old_session_are_refused_by_name() {
     assert!(matches!(create().err(), Some(JournalError::Exists(_))));
     assert!(!SessionReader::open(folder.path()).unwrap().is_being_written());
     resume().unwrap();
+}
+
+#[test]
+fn records_without_a_description_are_not_overwritten() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut session = SessionWriter::create(folder.path(), &info(), &small(100)).unwrap();
+    session.input.append(&event(1)).unwrap();
+    session.close().unwrap();
+    std::fs::remove_file(folder.path().join("session.toml")).unwrap();
+    let again = || SessionWriter::create(folder.path(), &info(), &small(100));
+    assert!(matches!(again().err(), Some(JournalError::Exists(_))));
+    // What a creation that was killed leaves is in nobody's way.
+    std::fs::remove_file(folder.path().join("input-000001.seg")).unwrap();
+    again().unwrap();
 }
 
 #[test]

@@ -65,11 +65,34 @@ impl fmt::Display for Recovery {
     }
 }
 
-/// Recovers both streams. The caller holds the session's lock.
-pub(super) fn recover(directory: &Path, session: u32) -> Result<Recovery, JournalError> {
+/// Recovers both streams, of which `lives` are known. The caller holds the session's lock.
+pub(super) fn recover(directory: &Path, session: u32, lives: u32) -> Result<Recovery, JournalError> {
     let (input, first_life) = recover_stream(directory, StreamName::Input, session)?;
     let (output, second_life) = recover_stream(directory, StreamName::Output, session)?;
-    Ok(Recovery { input, output, life: first_life.max(second_life) })
+    Ok(Recovery { input, output, life: lives.max(first_life).max(second_life) })
+}
+
+/// Removes the segments of a session whose creation was cut short: no record was ever written to
+/// them. False, and nothing is removed, when one holds a record or is no segment.
+pub(super) fn remove_empty(directory: &Path) -> Result<bool, JournalError> {
+    let mut empty = Vec::new();
+    for stream in StreamName::ALL {
+        for number in segment::numbers(directory, stream)? {
+            match segment::open(directory, stream, number) {
+                Ok(Some(opened)) if !opened.slots().iter().any(super::slot::Slot::is_committed) => {
+                    empty.push(opened.path);
+                }
+                Ok(None) => {}
+                Ok(Some(_)) | Err(JournalError::Segment { .. }) => return Ok(false),
+                Err(error) => return Err(error),
+            }
+        }
+        remove_half_made(directory, stream)?;
+    }
+    for path in empty {
+        std::fs::remove_file(&path).map_err(JournalError::io("remove", &path))?;
+    }
+    Ok(true)
 }
 
 /// The records of one segment, judged.

@@ -1,8 +1,9 @@
 //! The writer of a session: its lock, its description, its two streams and the helper thread.
 
 use std::fs::{File, OpenOptions};
-use std::io::Write;
+use std::io::{Read, Write};
 use std::os::fd::AsRawFd;
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -59,7 +60,7 @@ impl SessionWriter {
         std::fs::create_dir_all(directory).map_err(JournalError::io("create", directory))?;
         let lock = lock(directory)?;
         let description = directory.join(SESSION_FILE);
-        if description.exists() {
+        if description.exists() || !recovery::remove_empty(directory)? {
             return Err(JournalError::Exists(directory.to_owned()));
         }
         let text = toml::to_string(info)
@@ -82,10 +83,11 @@ impl SessionWriter {
         if !path.is_file() {
             return Err(JournalError::NotASession(directory.to_owned()));
         }
-        let lock = lock(directory)?;
+        let mut lock = lock(directory)?;
         let text = std::fs::read(&path).map_err(JournalError::io("read", &path))?;
         let session = crc32c_portable(&text);
-        let recovery = recovery::recover(directory, session)?;
+        let life = begin_life(directory, &mut lock)?;
+        let recovery = recovery::recover(directory, session, life - 1)?;
         let next = |stream: &recovery::StreamRecovery| (stream.segment + 1, stream.last + 1);
         let firsts = [next(&recovery.input), next(&recovery.output)];
         let writer = Self::open(directory, session, recovery.life + 1, firsts, lock, options)?;
@@ -167,16 +169,35 @@ impl SessionWriter {
 fn lock(directory: &Path) -> Result<File, JournalError> {
     let path = directory.join(LOCK_FILE);
     let file = OpenOptions::new()
+        .read(true)
         .write(true)
         .create(true)
         .truncate(false)
         .open(&path)
         .map_err(JournalError::io("open", &path))?;
-    // SAFETY: the descriptor is open and outlives the call; flock touches no memory.
-    if unsafe { libc::flock(file.as_raw_fd(), libc::LOCK_EX | libc::LOCK_NB) } != 0 {
-        return Err(JournalError::Locked(directory.to_owned()));
+    // A reader that asks whether the session is written, and a process forked by the last writer that
+    // has not called exec yet, hold the lock for a moment: try for a while.
+    for _ in 0..20 {
+        // SAFETY: the descriptor is open and outlives the call; flock touches no memory.
+        if unsafe { libc::flock(file.as_raw_fd(), libc::LOCK_EX | libc::LOCK_NB) } == 0 {
+            return Ok(file);
+        }
+        std::thread::sleep(Duration::from_millis(5));
     }
-    Ok(file)
+    Err(JournalError::Locked(directory.to_owned()))
+}
+
+/// Counts one more life in the lock file, before anything else is changed: a life's number is never
+/// given twice, even when it ends before its first record.
+fn begin_life(directory: &Path, lock: &mut File) -> Result<u32, JournalError> {
+    let path = directory.join(LOCK_FILE);
+    let mut text = String::new();
+    lock.read_to_string(&mut text).map_err(JournalError::io("read", &path))?;
+    let life = text.trim().parse::<u32>().unwrap_or(1).saturating_add(1);
+    lock.write_all_at(format!("{life}\n").as_bytes(), 0)
+        .and_then(|()| lock.sync_all())
+        .map_err(JournalError::io("write", &path))?;
+    Ok(life)
 }
 
 /// True while a process writes the session in a folder.
