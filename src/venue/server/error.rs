@@ -43,7 +43,7 @@ impl ApiError {
 /// Refusals whose text never varies.
 macro_rules! refusals {
     ($($(#[$doc:meta])* $name:ident = $status:literal, $code:literal, $message:literal;)*) => {
-        impl ApiError { $($(#[$doc])* pub const $name: Self = Self::fixed($status, $code, $message);)* }
+        impl ApiError { $($(#[$doc])* pub(super) const $name: Self = Self::fixed($status, $code, $message);)* }
     };
 }
 

@@ -315,7 +315,7 @@ fn parse_request(bytes: &[u8]) -> Result<Option<(Request, usize)>, &'static str>
         return Err("request body too long");
     }
     let Some(body) = bytes.get(head..head + length) else { return Ok(None) };
-    request.body = std::str::from_utf8(body).map_err(|_| "a body that is not UTF-8")?.to_owned();
+    std::str::from_utf8(body).map_err(|_| "a body that is not UTF-8")?.clone_into(&mut request.body);
     if upgrade {
         request.websocket_key = key;
     }
