@@ -211,7 +211,9 @@ impl Hub {
             .map(|(id, _)| *id)
             .collect();
         let count = chosen.len();
-        chosen.into_iter().for_each(|id| self.close(id));
+        for id in chosen {
+            self.close(id);
+        }
         Ok(Object::new().raw("closed", count).end())
     }
 }

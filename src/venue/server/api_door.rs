@@ -28,9 +28,8 @@ enum Fate {
 impl Hub {
     /// A request on the WebSocket API.
     pub(super) fn serve_api(&mut self, id: ClientId, text: &str) {
-        let request = match serde_json::from_str::<Value>(text) {
-            Ok(Value::Object(request)) => request,
-            Ok(_) | Err(_) => return self.reply(id, &Value::Null, &Err(ApiError::INVALID_JSON), None),
+        let Ok(Value::Object(request)) = serde_json::from_str::<Value>(text) else {
+            return self.reply(id, &Value::Null, &Err(ApiError::INVALID_JSON), None);
         };
         let number = request.get("id").cloned().unwrap_or(Value::Null);
         let good_id = match &number {

@@ -16,7 +16,7 @@ const SECOND: u64 = crate::core::time::SECOND;
 const MINUTE: u64 = 60 * SECOND;
 
 /// Kline intervals and their width in seconds. Weeks begin on Monday; months are not offered.
-pub const INTERVALS: [(&str, u64); 15] = [
+pub(super) const INTERVALS: [(&str, u64); 15] = [
     ("1s", 1),
     ("1m", 60),
     ("3m", 180),
@@ -36,7 +36,7 @@ pub const INTERVALS: [(&str, u64); 15] = [
 
 /// A public trade.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct PublicTrade {
+pub(super) struct PublicTrade {
     /// From 1.
     pub id: u64,
     /// Price.
@@ -51,7 +51,7 @@ pub struct PublicTrade {
 
 /// What traded in a stretch of time.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Candle {
+pub(super) struct Candle {
     /// Its first instant.
     pub start: Nanos,
     /// First price; of an empty candle the close before it.
@@ -154,7 +154,7 @@ fn add_to(candles: &mut VecDeque<Candle>, width: u64, most: usize, trade: &Publi
 
 /// Changes of the book since the last depth message.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct DepthChange {
+pub(super) struct DepthChange {
     /// First update id in it.
     pub first: u64,
     /// Last update id in it.
@@ -167,7 +167,7 @@ pub struct DepthChange {
 
 /// One symbol.
 #[derive(Clone, Debug)]
-pub struct Tape {
+pub(super) struct Tape {
     /// The touch, `None` before the first quote.
     pub quote: Option<Quote>,
     /// Number of the last book update.
@@ -185,7 +185,7 @@ pub struct Tape {
 
 impl Tape {
     /// Nothing seen yet. Book updates are numbered from above `first_update`.
-    pub fn new(first_update: u64) -> Self {
+    pub(super) fn new(first_update: u64) -> Self {
         Self {
             quote: None,
             update: first_update,
@@ -199,7 +199,7 @@ impl Tape {
     }
 
     /// Takes up a market event; true when the public should hear of it.
-    pub fn on_market(&mut self, event: &Event, now: Nanos) -> bool {
+    pub(super) fn on_market(&mut self, event: &Event, now: Nanos) -> bool {
         match event.kind {
             EventKind::Quote => self.on_quote(Quote::of(event), now),
             EventKind::Trade => {
@@ -244,7 +244,7 @@ impl Tape {
     }
 
     /// Candles of a width (seconds) up to now, oldest first, at most `limit`.
-    pub fn candles(&self, width: u64, limit: usize) -> Vec<Candle> {
+    pub(super) fn candles(&self, width: u64, limit: usize) -> Vec<Candle> {
         let width = width * SECOND;
         if width == SECOND {
             return self.seconds.iter().rev().take(limit).rev().copied().collect();
@@ -266,7 +266,7 @@ impl Tape {
     }
 
     /// Everything that traded in the last 24 hours (or since the start) as one candle.
-    pub fn day(&self, now: Nanos) -> Candle {
+    pub(super) fn day(&self, now: Nanos) -> Candle {
         let since = now.0.saturating_sub(24 * 60 * MINUTE);
         let mut minutes = self.minutes.iter().filter(|minute| minute.start.0 >= since);
         let price = self.quote.map_or(Price::ZERO, |quote| quote.bid);
@@ -276,7 +276,7 @@ impl Tape {
     }
 
     /// Last traded price, or the bid before the first trade.
-    pub fn last_price(&self) -> Price {
+    pub(super) fn last_price(&self) -> Price {
         let bid = self.quote.map_or(Price::ZERO, |quote| quote.bid);
         self.trades.back().map_or(bid, |trade| trade.price)
     }

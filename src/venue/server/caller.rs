@@ -9,7 +9,7 @@ use super::records::AccountId;
 
 /// Unit of every time in an answer.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub enum TimeUnit {
+pub(super) enum TimeUnit {
     /// The default.
     #[default]
     Milli,
@@ -19,7 +19,7 @@ pub enum TimeUnit {
 
 impl TimeUnit {
     /// An instant as the client wants it.
-    pub const fn of(self, time: Nanos) -> u64 {
+    pub(super) const fn of(self, time: Nanos) -> u64 {
         match self {
             Self::Milli => time.0 / 1_000_000,
             Self::Micro => time.0 / 1_000,
@@ -30,7 +30,7 @@ impl TimeUnit {
     ///
     /// # Errors
     /// -1194.
-    pub fn parse(text: &str) -> Result<Self, ApiError> {
+    pub(super) fn parse(text: &str) -> Result<Self, ApiError> {
         match text.to_ascii_uppercase().as_str() {
             "MILLISECOND" => Ok(Self::Milli),
             "MICROSECOND" => Ok(Self::Micro),
@@ -41,7 +41,7 @@ impl TimeUnit {
 
 /// One request's origin.
 #[derive(Clone, Copy, Debug)]
-pub struct Caller {
+pub(super) struct Caller {
     /// Where it came from: request weight is counted by address.
     pub address: IpAddr,
     /// Whose money; set once the signature held.
@@ -54,13 +54,13 @@ pub struct Caller {
 
 impl Caller {
     /// The venue's time in the caller's unit.
-    pub const fn time(&self) -> u64 {
+    pub(super) const fn time(&self) -> u64 {
         self.unit.of(self.now)
     }
 }
 
 /// A client's timestamp, milliseconds or microseconds by its magnitude, as nanoseconds.
-pub fn timestamp(number: u64) -> Nanos {
+pub(super) fn timestamp(number: u64) -> Nanos {
     let micros = if number >= 100_000_000_000_000 { number } else { number.saturating_mul(1_000) };
     Nanos(micros.saturating_mul(1_000))
 }

@@ -12,7 +12,7 @@ use super::{accounts, futures, public, trading};
 use crate::core::{InstrumentId, Nanos};
 
 /// The venue without its sockets.
-pub struct Venue {
+pub(super) struct Venue {
     /// Orders, trades, balances.
     pub exchange: Exchange,
     /// What the public sees, by symbol.
@@ -32,7 +32,7 @@ impl Venue {
     ///
     /// # Errors
     /// -1102, -1100, -1121.
-    pub fn symbol(&self, params: &Params) -> Result<InstrumentId, ApiError> {
+    pub(super) fn symbol(&self, params: &Params) -> Result<InstrumentId, ApiError> {
         let name = params.required("symbol")?;
         if !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte)) || name.len() > 20 {
             return Err(ApiError::illegal("symbol", "^[A-Z0-9-_.]{1,20}$"));
@@ -44,12 +44,12 @@ impl Venue {
     ///
     /// # Errors
     /// -1121.
-    pub fn symbol_if_any(&self, params: &Params) -> Result<Option<InstrumentId>, ApiError> {
+    pub(super) fn symbol_if_any(&self, params: &Params) -> Result<Option<InstrumentId>, ApiError> {
         if params.get("symbol").is_some() { self.symbol(params).map(Some) } else { Ok(None) }
     }
 
     /// An id for an order that came without one: 22 characters, as the venue's are.
-    pub fn make_id(&mut self) -> String {
+    pub(super) fn make_id(&mut self) -> String {
         self.named += 1;
         format!("pawl{:018}", self.named)
     }
@@ -57,7 +57,7 @@ impl Venue {
 
 /// Who may ask.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Security {
+pub(super) enum Security {
     /// Anybody.
     Public,
     /// Anybody who names a key.
@@ -67,10 +67,10 @@ pub enum Security {
 }
 
 /// What an endpoint answers: JSON text.
-pub type Answer = Result<String, ApiError>;
+pub(super) type Answer = Result<String, ApiError>;
 
 /// One thing that can be asked.
-pub struct Endpoint {
+pub(super) struct Endpoint {
     /// HTTP method.
     pub http: &'static str,
     /// Path.
@@ -146,7 +146,7 @@ static SPOT: [Endpoint; 31] = [
 ];
 
 /// The table of a market.
-pub fn table(market: Market) -> &'static [Endpoint] {
+pub(super) fn table(market: Market) -> &'static [Endpoint] {
     match market {
         Market::Spot => &SPOT,
         Market::Futures => &futures::TABLE,
@@ -157,7 +157,7 @@ pub fn table(market: Market) -> &'static [Endpoint] {
 ///
 /// # Errors
 /// 404.
-pub fn find_http(market: Market, http: &str, path: &str) -> Result<&'static Endpoint, ApiError> {
+pub(super) fn find_http(market: Market, http: &str, path: &str) -> Result<&'static Endpoint, ApiError> {
     table(market).iter().find(|endpoint| endpoint.http == http && endpoint.path == path).ok_or_else(ApiError::not_found)
 }
 
@@ -165,7 +165,7 @@ pub fn find_http(market: Market, http: &str, path: &str) -> Result<&'static Endp
 ///
 /// # Errors
 /// 404.
-pub fn find_method(market: Market, method: &str) -> Result<&'static Endpoint, ApiError> {
+pub(super) fn find_method(market: Market, method: &str) -> Result<&'static Endpoint, ApiError> {
     let method = method.strip_prefix("v3/").unwrap_or(method);
     table(market)
         .iter()

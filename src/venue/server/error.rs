@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 
 /// A refusal on its way to a client.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct ApiError {
+pub(super) struct ApiError {
     /// HTTP status, and `status` of a WebSocket API reply.
     pub status: u16,
     /// Binance's code; negative.
@@ -29,7 +29,7 @@ impl ApiError {
     }
 
     /// `{"code":..,"msg":".."}`, with the data of the kinds that have some.
-    pub fn json(&self) -> String {
+    pub(super) fn json(&self) -> String {
         let mut out = format!("{{\"code\":{},\"msg\":", self.code);
         super::json::escape(&mut out, &self.message);
         if let Some(data) = &self.data {
@@ -43,7 +43,7 @@ impl ApiError {
 /// Refusals whose text never varies.
 macro_rules! refusals {
     ($($(#[$doc:meta])* $name:ident = $status:literal, $code:literal, $message:literal;)*) => {
-        impl ApiError { $($(#[$doc])* pub const $name: Self = Self::fixed($status, $code, $message);)* }
+        impl ApiError { $($(#[$doc])* pub(super) const $name: Self = Self::fixed($status, $code, $message);)* }
     };
 }
 
@@ -54,8 +54,6 @@ refusals! {
     DISCONNECTED = 500, -1001, "Internal error; unable to process your request. Please try again.";
     /// The outcome is unknown to the client.
     TIMEOUT = 503, -1007, "Timeout waiting for response from backend server. Send status unknown; execution status unknown.";
-    /// Nothing was executed.
-    SERVER_BUSY = 503, -1008, "Server is currently overloaded with other requests. Please try again in a few minutes.";
     /// Quantity not above zero.
     INVALID_QUANTITY = 400, -1013, "Invalid quantity.";
     /// Price not above zero.
@@ -138,52 +136,47 @@ refusals! {
 
 impl ApiError {
     /// A path or method that does not exist.
-    pub fn not_found() -> Self {
+    pub(super) fn not_found() -> Self {
         Self::fixed(404, -1020, "This operation is not supported.")
     }
 
     /// -1013 of a filter.
-    pub fn filter(name: &str) -> Self {
+    pub(super) fn filter(name: &str) -> Self {
         Self::with(-1013, format!("Filter failure: {name}"))
     }
 
     /// -1102: a mandatory parameter.
-    pub fn mandatory(name: &str) -> Self {
+    pub(super) fn mandatory(name: &str) -> Self {
         Self::with(-1102, format!("Mandatory parameter '{name}' was not sent, was empty/null, or malformed."))
     }
 
     /// -1102: one of two parameters.
-    pub fn one_of(first: &str, second: &str) -> Self {
+    pub(super) fn one_of(first: &str, second: &str) -> Self {
         Self::with(-1102, format!("Param '{first}' or '{second}' must be sent, but both were empty/null!"))
     }
 
     /// -1106.
-    pub fn not_required(name: &str) -> Self {
+    pub(super) fn not_required(name: &str) -> Self {
         Self::with(-1106, format!("Parameter '{name}' sent when not required."))
     }
 
     /// -1100.
-    pub fn illegal(name: &str, legal: &str) -> Self {
+    pub(super) fn illegal(name: &str, legal: &str) -> Self {
         Self::with(-1100, format!("Illegal characters found in parameter '{name}'; legal range is '{legal}'."))
     }
 
-    /// -1105.
-    pub fn empty(name: &str) -> Self {
-        Self::with(-1105, format!("Parameter '{name}' was empty."))
-    }
-
     /// -1111.
-    pub fn precision(name: &str) -> Self {
+    pub(super) fn precision(name: &str) -> Self {
         Self::with(-1111, format!("Parameter '{name}' has too much precision."))
     }
 
     /// -1130.
-    pub fn invalid(name: &str) -> Self {
+    pub(super) fn invalid(name: &str) -> Self {
         Self::with(-1130, format!("Data sent for parameter '{name}' is not valid."))
     }
 
     /// -1003, HTTP 429.
-    pub fn too_much_weight(limit: u64, interval: &str, retry_after: u64) -> Self {
+    pub(super) fn too_much_weight(limit: u64, interval: &str, retry_after: u64) -> Self {
         let message = format!(
             "Too much request weight used; current limit is {limit} request weight per {interval}. Please use WebSocket Streams for live updates to avoid polling the API."
         );
@@ -191,7 +184,7 @@ impl ApiError {
     }
 
     /// -1003, HTTP 418: the address is banned.
-    pub fn banned(until: u64) -> Self {
+    pub(super) fn banned(until: u64) -> Self {
         let message = format!(
             "Way too much request weight used; IP banned until {until}. Please use WebSocket Streams for live updates to avoid bans."
         );
@@ -199,7 +192,7 @@ impl ApiError {
     }
 
     /// -1015, HTTP 429.
-    pub fn too_many_orders(limit: u64, interval: &str, retry_after: u64) -> Self {
+    pub(super) fn too_many_orders(limit: u64, interval: &str, retry_after: u64) -> Self {
         let message = format!("Too many new orders; current limit is {limit} orders per {interval}.");
         Self { status: 429, retry_after: Some(retry_after), ..Self::with(-1015, message) }
     }

@@ -27,16 +27,16 @@ pub enum Market {
 }
 
 /// First order number, so that it is never mistaken for an index.
-pub const FIRST_ORDER: u64 = 1_000_001;
+pub(super) const FIRST_ORDER: u64 = 1_000_001;
 /// Most orders resting in the whole venue.
 const MOST_RESTING: usize = 4_096;
 /// Most open orders of an account on a symbol.
-pub const MOST_OPEN: usize = 200;
+pub(super) const MOST_OPEN: usize = 200;
 /// Futures: initial margin is the notional divided by this.
-pub const LEVERAGE: i64 = 20;
+pub(super) const LEVERAGE: i64 = 20;
 
 /// The venue's books.
-pub struct Exchange {
+pub(super) struct Exchange {
     /// Spot or futures.
     pub market: Market,
     /// What is listed, by instrument id.
@@ -66,7 +66,7 @@ impl Exchange {
     ///
     /// # Errors
     /// The symbols cannot be instruments.
-    pub fn new(
+    pub(super) fn new(
         market: Market,
         symbols: Vec<Symbol>,
         fees: (Price, Price),
@@ -97,7 +97,7 @@ impl Exchange {
     }
 
     /// The account of this name, created with nothing if there is none.
-    pub fn account(&mut self, name: &str) -> AccountId {
+    pub(super) fn account(&mut self, name: &str) -> AccountId {
         if let Some(index) = self.accounts.iter().position(|account| account.name == name) {
             return AccountId(index);
         }
@@ -111,23 +111,23 @@ impl Exchange {
     }
 
     /// The asset of this name.
-    pub fn asset(&self, name: &str) -> Option<AssetId> {
+    pub(super) fn asset(&self, name: &str) -> Option<AssetId> {
         self.assets.iter().position(|asset| asset == name)
     }
 
     /// The symbol of this name.
-    pub fn symbol(&self, name: &str) -> Option<InstrumentId> {
+    pub(super) fn symbol(&self, name: &str) -> Option<InstrumentId> {
         let index = self.symbols.iter().position(|symbol| symbol.name() == name)?;
         u16::try_from(index).ok().map(InstrumentId)
     }
 
     /// The best bid and ask.
-    pub fn touch(&self, symbol: InstrumentId) -> Option<crate::core::payload::Quote> {
+    pub(super) fn touch(&self, symbol: InstrumentId) -> Option<crate::core::payload::Quote> {
         self.matcher.touch(symbol)
     }
 
     /// Base and quote asset of a symbol.
-    pub fn assets_of(&self, symbol: InstrumentId) -> (AssetId, AssetId) {
+    pub(super) fn assets_of(&self, symbol: InstrumentId) -> (AssetId, AssetId) {
         let of = |name: &str| self.asset(name).unwrap_or_default();
         let symbol = &self.symbols[symbol.index()];
         (of(&symbol.base), of(&symbol.quote))
@@ -137,7 +137,13 @@ impl Exchange {
     ///
     /// # Errors
     /// More than is free.
-    pub fn deposit(&mut self, account: AccountId, asset: AssetId, amount: Money, now: Nanos) -> Result<(), ApiError> {
+    pub(super) fn deposit(
+        &mut self,
+        account: AccountId,
+        asset: AssetId,
+        amount: Money,
+        now: Nanos,
+    ) -> Result<(), ApiError> {
         let balance = &mut self.accounts[account.0].balances[asset];
         let free = balance.free.checked_add(amount).filter(|free| *free >= Money::ZERO);
         balance.free = free.ok_or(ApiError::INSUFFICIENT_BALANCE)?;
@@ -149,29 +155,33 @@ impl Exchange {
     }
 
     /// A quote or a public trade; resting orders may fill.
-    pub fn on_market(&mut self, event: &Event, now: Nanos) {
+    pub(super) fn on_market(&mut self, event: &Event, now: Nanos) {
         self.matcher.on_market(event, &mut self.verdicts);
         self.settle(now);
     }
 
     /// What happened since this was last asked, by account, in order.
-    pub fn take_events(&mut self) -> Vec<(AccountId, UserEvent)> {
+    pub(super) fn take_events(&mut self) -> Vec<(AccountId, UserEvent)> {
         std::mem::take(&mut self.events)
     }
 
     /// An order of this account by number.
-    pub fn order(&self, account: AccountId, id: u64) -> Option<&OrderRecord> {
+    pub(super) fn order(&self, account: AccountId, id: u64) -> Option<&OrderRecord> {
         let index = usize::try_from(id.checked_sub(FIRST_ORDER)?).ok()?;
         self.orders.get(index).filter(|order| order.account == account)
     }
 
     /// The latest order of this account with this client id.
-    pub fn order_by_client_id(&self, account: AccountId, client_id: &str) -> Option<&OrderRecord> {
+    pub(super) fn order_by_client_id(&self, account: AccountId, client_id: &str) -> Option<&OrderRecord> {
         self.orders.iter().rev().find(|order| order.account == account && order.order.client_id == client_id)
     }
 
     /// Open orders of an account, oldest first, of one symbol or of all.
-    pub fn open_orders(&self, account: AccountId, symbol: Option<InstrumentId>) -> impl Iterator<Item = &OrderRecord> {
+    pub(super) fn open_orders(
+        &self,
+        account: AccountId,
+        symbol: Option<InstrumentId>,
+    ) -> impl Iterator<Item = &OrderRecord> {
         let open = self.open.iter().map(|index| &self.orders[*index]);
         open.filter(move |order| order.account == account && symbol.is_none_or(|symbol| symbol == order.order.symbol))
     }
@@ -180,7 +190,7 @@ impl Exchange {
     ///
     /// # Errors
     /// The venue's refusal; nothing has changed then.
-    pub fn place(&mut self, account: AccountId, mut new: NewOrder, now: Nanos) -> Result<usize, ApiError> {
+    pub(super) fn place(&mut self, account: AccountId, mut new: NewOrder, now: Nanos) -> Result<usize, ApiError> {
         let touch = self.touch(new.symbol).ok_or(ApiError::MARKET_CLOSED)?;
         let far = if new.side == Side::Buy { touch.ask } else { touch.bid };
         self.size_by_quote(&mut new, far)?;
@@ -296,7 +306,13 @@ impl Exchange {
     ///
     /// # Errors
     /// It is not open.
-    pub fn cancel(&mut self, account: AccountId, id: u64, cancel_id: &str, now: Nanos) -> Result<usize, ApiError> {
+    pub(super) fn cancel(
+        &mut self,
+        account: AccountId,
+        id: u64,
+        cancel_id: &str,
+        now: Nanos,
+    ) -> Result<usize, ApiError> {
         let order = self.order(account, id).filter(|order| order.status.is_open()).ok_or(ApiError::CANCEL_UNKNOWN)?;
         let (index, symbol) = ((order.id - FIRST_ORDER) as usize, order.order.symbol);
         self.orders[index].cancel_id = Some(cancel_id.to_owned());
@@ -309,7 +325,7 @@ impl Exchange {
     ///
     /// # Errors
     /// It is not open, or the quantity is no reduction above what has traded.
-    pub fn amend(&mut self, account: AccountId, id: u64, qty: Qty, now: Nanos) -> Result<usize, ApiError> {
+    pub(super) fn amend(&mut self, account: AccountId, id: u64, qty: Qty, now: Nanos) -> Result<usize, ApiError> {
         let order = self.order(account, id).filter(|order| order.status.is_open()).ok_or(ApiError::NO_SUCH_ORDER)?;
         let spec = &self.symbols[order.order.symbol.index()].spec;
         if qty < spec.min_lot || qty.units() % spec.lot_step.units() != 0 {

@@ -119,7 +119,7 @@ impl FaultPlan {
 
 /// The plan at work.
 #[derive(Clone, Debug)]
-pub struct Faults {
+pub(super) struct Faults {
     /// What is planned; counts go down as they are used.
     pub plan: FaultPlan,
     random: Random,
@@ -128,12 +128,12 @@ pub struct Faults {
 
 impl Faults {
     /// From a plan.
-    pub fn new(plan: FaultPlan) -> Self {
+    pub(super) fn new(plan: FaultPlan) -> Self {
         Self { random: Random::new(plan.seed), plan, struck: [0; FAULTS.len()] }
     }
 
     /// Whether this fault strikes now.
-    pub fn strikes(&mut self, fault: Fault) -> bool {
+    pub(super) fn strikes(&mut self, fault: Fault) -> bool {
         let Some(rule) = self.plan.rules.get_mut(&fault) else { return false };
         let certain = rule.count > 0;
         if certain {
@@ -145,18 +145,18 @@ impl Faults {
     }
 
     /// Whether this fault strikes a request made with this key.
-    pub fn strikes_key(&mut self, fault: Fault, key: Option<&str>) -> bool {
+    pub(super) fn strikes_key(&mut self, fault: Fault, key: Option<&str>) -> bool {
         let spared = self.plan.only_key.as_deref().is_some_and(|only| key != Some(only));
         !spared && self.strikes(fault)
     }
 
     /// How often each has struck.
-    pub fn counters(&self) -> impl Iterator<Item = (Fault, u64)> {
+    pub(super) fn counters(&self) -> impl Iterator<Item = (Fault, u64)> {
         FAULTS.into_iter().zip(self.struck)
     }
 
     /// A way in or out.
-    pub fn delay(&mut self, base: Span) -> Span {
+    pub(super) fn delay(&mut self, base: Span) -> Span {
         if self.plan.jitter == Span::ZERO {
             return base;
         }
@@ -164,7 +164,7 @@ impl Faults {
     }
 
     /// Damages a message.
-    pub fn damage(&mut self, text: &str) -> String {
+    pub(super) fn damage(&mut self, text: &str) -> String {
         let mut at = self.random.below(text.len() as u64 + 1) as usize;
         while !text.is_char_boundary(at) {
             at -= 1;

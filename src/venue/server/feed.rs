@@ -114,6 +114,12 @@ impl Feed {
             let Some(event) = self.read()? else { return Ok(Nanos::MAX) };
             let own = event.local_ns;
             let (first, start) = *self.began.get_or_insert((own, now));
+            if matches!(self.origin, Origin::Synthetic { .. }) && self.last.iter().any(Option::is_none) {
+                // The market opens with a quote of every symbol: time begins then.
+                self.began = Some((own, now));
+                self.next = Some((now, event));
+                return Ok(now);
+            }
             let offset = (own.since(first).0 as f64 / self.speed) as u64;
             self.next = Some((start.plus(Span(offset)), event));
         }
@@ -187,15 +193,12 @@ impl Feed {
 fn scale(event: Event, factors: &[i64]) -> Event {
     let factor = factors.get(event.instrument.index()).copied().unwrap_or(TICK);
     let scaled = |price: Price| Price::from_units(price.units() / TICK * factor);
-    let payload = match event.kind {
-        EventKind::Quote => {
-            let quote = Quote::of(&event);
-            Quote { bid: scaled(quote.bid), ask: scaled(quote.ask), ..quote }.to_words()
-        }
-        _ => {
-            let trade = Trade::of(&event);
-            Trade { price: scaled(trade.price), ..trade }.to_words()
-        }
+    let payload = if event.kind == EventKind::Quote {
+        let quote = Quote::of(&event);
+        Quote { bid: scaled(quote.bid), ask: scaled(quote.ask), ..quote }.to_words()
+    } else {
+        let trade = Trade::of(&event);
+        Trade { price: scaled(trade.price), ..trade }.to_words()
     };
     Event { payload, ..event }
 }

@@ -17,11 +17,11 @@ use super::wire::{Incoming, Response};
 
 /// Number of a connection.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub struct ClientId(pub usize);
+pub(super) struct ClientId(pub usize);
 
 /// What goes to a connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Outgoing {
+pub(super) enum Outgoing {
     /// Answer to an HTTP request.
     Http(Response),
     /// Turns the connection into a WebSocket with this key.
@@ -121,10 +121,10 @@ impl Default for Care {
 /// Most messages underway to or from one connection: who reads slower than that is dropped.
 const UNDERWAY: usize = 10_000;
 /// Most connections.
-pub const MOST_CLIENTS: usize = 1_024;
+pub(super) const MOST_CLIENTS: usize = 1_024;
 
 /// The venue and everybody connected to it.
-pub struct Hub {
+pub(super) struct Hub {
     /// The books.
     pub venue: Venue,
     /// What goes wrong.
@@ -151,7 +151,7 @@ const BEAT: u64 = 100_000_000;
 
 impl Hub {
     /// Nobody connected yet.
-    pub fn new(venue: Venue, faults: Faults, care: Care) -> Self {
+    pub(super) fn new(venue: Venue, faults: Faults, care: Care) -> Self {
         Self {
             venue,
             faults,
@@ -170,7 +170,7 @@ impl Hub {
     }
 
     /// The venue's clock: the machine's with the planned skew.
-    pub fn now(&self) -> Nanos {
+    pub(super) fn now(&self) -> Nanos {
         let skew = i128::from(self.faults.plan.clock_skew_ms) * 1_000_000;
         Nanos(u64::try_from(i128::from(self.machine.0) + skew).unwrap_or(0))
     }
@@ -181,7 +181,7 @@ impl Hub {
     }
 
     /// A connection was accepted.
-    pub fn connected(&mut self, id: ClientId, address: IpAddr, machine: Nanos) {
+    pub(super) fn connected(&mut self, id: ClientId, address: IpAddr, machine: Nanos) {
         self.machine = machine;
         self.clients.insert(
             id,
@@ -203,14 +203,14 @@ impl Hub {
     }
 
     /// A connection is gone.
-    pub fn disconnected(&mut self, id: ClientId) {
+    pub(super) fn disconnected(&mut self, id: ClientId) {
         self.clients.remove(&id);
         self.arrivals.retain(|_, (client, _)| *client != id);
         self.departures.retain(|_, (client, _)| *client != id);
     }
 
     /// Something came in; it reaches the venue after the planned latency.
-    pub fn arrived(&mut self, id: ClientId, incoming: Incoming, machine: Nanos) {
+    pub(super) fn arrived(&mut self, id: ClientId, incoming: Incoming, machine: Nanos) {
         self.machine = machine;
         let delay = self.faults.delay(self.faults.plan.latency_in);
         let Some(client) = self.clients.get_mut(&id) else { return };
@@ -225,13 +225,13 @@ impl Hub {
     }
 
     /// When something is due next: an arrival, a departure, or the clock's beat.
-    pub fn next_due(&self) -> Nanos {
+    pub(super) fn next_due(&self) -> Nanos {
         let due = |key: Option<&(Nanos, u64)>| key.map_or(Nanos::MAX, |(due, _)| *due);
         due(self.arrivals.keys().next()).min(due(self.departures.keys().next())).min(self.next_beat)
     }
 
     /// Time passed: what has arrived is served, the clock's messages are sent.
-    pub fn advance(&mut self, machine: Nanos) {
+    pub(super) fn advance(&mut self, machine: Nanos) {
         self.machine = machine;
         self.serve_arrivals();
         while machine >= self.next_beat {
@@ -254,7 +254,7 @@ impl Hub {
     }
 
     /// The next message that is due, in order.
-    pub fn take_due(&mut self) -> Option<(ClientId, Outgoing)> {
+    pub(super) fn take_due(&mut self) -> Option<(ClientId, Outgoing)> {
         let entry = self.departures.first_entry().filter(|entry| entry.key().0 <= self.machine)?;
         let (id, outgoing) = entry.remove();
         if let Some(client) = self.clients.get_mut(&id) {
@@ -351,7 +351,7 @@ impl Hub {
     }
 
     /// A quote or a trade of the market: the books first, then the public, then the owners.
-    pub fn on_market(&mut self, event: &Event, machine: Nanos) {
+    pub(super) fn on_market(&mut self, event: &Event, machine: Nanos) {
         self.machine = machine;
         let now = self.now();
         let Some(tape) = self.venue.tapes.get_mut(event.instrument.index()) else { return };
@@ -447,7 +447,7 @@ impl Hub {
     }
 
     /// Says that the venue is about to stop; clients have a moment to open another connection.
-    pub fn announce_shutdown(&mut self) {
+    pub(super) fn announce_shutdown(&mut self) {
         let now = self.now();
         let ids: Vec<ClientId> = self.clients.keys().copied().collect();
         for id in ids {

@@ -4,13 +4,13 @@
 use std::fmt::{Display, Write as _};
 
 /// An object under construction.
-pub struct Object {
+pub(super) struct Object {
     text: String,
 }
 
 impl Object {
     /// `{`.
-    pub fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self { text: String::from("{") }
     }
 
@@ -22,28 +22,28 @@ impl Object {
     }
 
     /// A number, `true`, `null`, or JSON text.
-    pub fn raw(mut self, name: &str, value: impl Display) -> Self {
+    pub(super) fn raw(mut self, name: &str, value: impl Display) -> Self {
         self.key(name);
         let _ = write!(self.text, "{value}");
         self
     }
 
     /// A text from outside: escaped.
-    pub fn text(mut self, name: &str, value: &str) -> Self {
+    pub(super) fn text(mut self, name: &str, value: &str) -> Self {
         self.key(name);
         escape(&mut self.text, value);
         self
     }
 
     /// A price, quantity or amount: a string with exactly eight digits after the point.
-    pub fn decimal(mut self, name: &str, value: impl Display) -> Self {
+    pub(super) fn decimal(mut self, name: &str, value: impl Display) -> Self {
         self.key(name);
         let _ = write!(self.text, "\"{value:.8}\"");
         self
     }
 
     /// A member that may be missing.
-    pub fn maybe(self, name: &str, value: Option<impl Display>) -> Self {
+    pub(super) fn maybe(self, name: &str, value: Option<impl Display>) -> Self {
         match value {
             Some(value) => self.raw(name, value),
             None => self,
@@ -51,14 +51,14 @@ impl Object {
     }
 
     /// `}`.
-    pub fn end(mut self) -> String {
+    pub(super) fn end(mut self) -> String {
         self.text.push('}');
         self.text
     }
 }
 
 /// An array of JSON texts.
-pub fn array(items: impl IntoIterator<Item = String>) -> String {
+pub(super) fn array(items: impl IntoIterator<Item = String>) -> String {
     let mut out = String::from("[");
     for (index, item) in items.into_iter().enumerate() {
         if index > 0 {
@@ -71,14 +71,14 @@ pub fn array(items: impl IntoIterator<Item = String>) -> String {
 }
 
 /// A JSON string of any text.
-pub fn string(text: &str) -> String {
+pub(super) fn string(text: &str) -> String {
     let mut out = String::with_capacity(text.len() + 2);
     escape(&mut out, text);
     out
 }
 
 /// Appends a JSON string.
-pub fn escape(out: &mut String, text: &str) {
+pub(super) fn escape(out: &mut String, text: &str) {
     out.push('"');
     for character in text.chars() {
         match character {

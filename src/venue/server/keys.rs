@@ -18,7 +18,7 @@ const AHEAD: Span = Span::millis(1_000);
 
 /// One API key.
 #[derive(Clone, Debug)]
-pub struct ApiKey {
+pub(super) struct ApiKey {
     /// What the client sends.
     pub key: String,
     /// Whose account it trades on.
@@ -31,31 +31,26 @@ pub struct ApiKey {
 
 impl ApiKey {
     /// True for a key that may log a session on and read binary streams.
-    pub const fn is_ed25519(&self) -> bool {
+    pub(super) const fn is_ed25519(&self) -> bool {
         matches!(self.verifier, Verifier::Ed25519(_))
     }
 }
 
 /// All keys.
 #[derive(Clone, Debug, Default)]
-pub struct KeyRing {
+pub(super) struct KeyRing {
     keys: Vec<ApiKey>,
 }
 
 impl KeyRing {
     /// Adds a key, or replaces the one of that name.
-    pub fn add(&mut self, key: ApiKey) {
+    pub(super) fn add(&mut self, key: ApiKey) {
         self.keys.retain(|have| have.key != key.key);
         self.keys.push(key);
     }
 
-    /// The keys in the order they were added.
-    pub fn iter(&self) -> impl Iterator<Item = &ApiKey> {
-        self.keys.iter()
-    }
-
     /// Cuts a key off, or lets it in again; false when there is no such key.
-    pub fn enable(&mut self, key: &str, enabled: bool) -> bool {
+    pub(super) fn enable(&mut self, key: &str, enabled: bool) -> bool {
         let found = self.keys.iter_mut().find(|have| have.key == key);
         found.map(|key| key.enabled = enabled).is_some()
     }
@@ -64,7 +59,7 @@ impl KeyRing {
     ///
     /// # Errors
     /// -2014 for an impossible key, -2015 for an unknown one or one that was cut off.
-    pub fn find(&self, key: Option<&str>) -> Result<&ApiKey, ApiError> {
+    pub(super) fn find(&self, key: Option<&str>) -> Result<&ApiKey, ApiError> {
         let key = key.filter(|key| !key.is_empty()).ok_or(ApiError::KEY_FORMAT)?;
         if key.len() > 128 || !key.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte)) {
             return Err(ApiError::KEY_FORMAT);
@@ -74,7 +69,7 @@ impl KeyRing {
 }
 
 /// What a signature must cover: the REST form is one text, the WebSocket form has two spellings in use.
-pub enum Signed<'a> {
+pub(super) enum Signed<'a> {
     /// These exact bytes.
     Exactly(&'a str),
     /// The parameters, plain or percent-encoded.
@@ -85,7 +80,7 @@ pub enum Signed<'a> {
 ///
 /// # Errors
 /// -1102 when there is none, -1022 when it does not fit.
-pub fn check_signature(key: &ApiKey, signed: &Signed<'_>, params: &Params) -> Result<(), ApiError> {
+pub(super) fn check_signature(key: &ApiKey, signed: &Signed<'_>, params: &Params) -> Result<(), ApiError> {
     let signature = params.required("signature")?.as_bytes();
     let fits = match signed {
         Signed::Exactly(text) => key.verifier.verify(text.as_bytes(), signature),
@@ -100,7 +95,7 @@ pub fn check_signature(key: &ApiKey, signed: &Signed<'_>, params: &Params) -> Re
 ///
 /// # Errors
 /// -1102 without one, -1021 outside the window, -1131 for a window beyond a minute.
-pub fn check_time(params: &Params, now: Nanos) -> Result<(), ApiError> {
+pub(super) fn check_time(params: &Params, now: Nanos) -> Result<(), ApiError> {
     params.required("timestamp")?;
     let sent = timestamp(params.number("timestamp")?.unwrap_or_default());
     let window = match params.get("recvWindow") {
@@ -130,7 +125,7 @@ fn window(text: &str) -> Result<Span, ApiError> {
 }
 
 /// The bytes of a REST request that its signature covers: query and body without `signature=...`.
-pub fn rest_payload(query: &str, body: &str) -> String {
+pub(super) fn rest_payload(query: &str, body: &str) -> String {
     let strip =
         |part: &str| part.split('&').filter(|pair| !pair.starts_with("signature=")).collect::<Vec<_>>().join("&");
     strip(query) + &strip(body)

@@ -39,7 +39,7 @@ impl Default for LimitParams {
 
 /// A count in a window aligned to the clock.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Window {
+pub(super) struct Window {
     start: u64,
     /// How many so far.
     pub count: u64,
@@ -47,7 +47,7 @@ pub struct Window {
 
 impl Window {
     /// Adds to the window of `now`, emptying it first when a new one began.
-    pub fn add(&mut self, now: Nanos, width: u64, amount: u64) -> u64 {
+    pub(super) fn add(&mut self, now: Nanos, width: u64, amount: u64) -> u64 {
         let start = now.0 - now.0 % width;
         if start != self.start {
             *self = Self { start, count: 0 };
@@ -77,7 +77,7 @@ struct Sender {
 
 /// All counters.
 #[derive(Clone, Debug)]
-pub struct Limits {
+pub(super) struct Limits {
     /// What is allowed.
     pub params: LimitParams,
     visitors: BTreeMap<IpAddr, Visitor>,
@@ -92,7 +92,7 @@ const DAY: u64 = 86_400 * SECOND;
 
 impl Limits {
     /// Nothing counted yet.
-    pub fn new(params: LimitParams) -> Self {
+    pub(super) fn new(params: LimitParams) -> Self {
         Self { params, visitors: BTreeMap::new(), senders: BTreeMap::new() }
     }
 
@@ -100,7 +100,7 @@ impl Limits {
     ///
     /// # Errors
     /// 429 above the limit, 418 while banned.
-    pub fn request(&mut self, address: IpAddr, weight: u64, now: Nanos) -> Result<(), ApiError> {
+    pub(super) fn request(&mut self, address: IpAddr, weight: u64, now: Nanos) -> Result<(), ApiError> {
         if self.visitors.len() >= ADDRESSES && !self.visitors.contains_key(&address) {
             self.visitors.clear();
         }
@@ -129,7 +129,7 @@ impl Limits {
     ///
     /// # Errors
     /// 429 with -1015.
-    pub fn order(&mut self, account: AccountId, now: Nanos) -> Result<(), ApiError> {
+    pub(super) fn order(&mut self, account: AccountId, now: Nanos) -> Result<(), ApiError> {
         let params = self.params;
         let sender = self.senders.entry(account).or_default();
         let (short, day) = (sender.short.add(now, SHORT, 1), sender.day.add(now, DAY, 1));
@@ -147,25 +147,25 @@ impl Limits {
     }
 
     /// An order that was refused, or that filled for the first time, no longer counts.
-    pub fn order_back(&mut self, account: AccountId) {
+    pub(super) fn order_back(&mut self, account: AccountId) {
         let sender = self.senders.entry(account).or_default();
         sender.short.count = sender.short.count.saturating_sub(1);
         sender.day.count = sender.day.count.saturating_sub(1);
     }
 
     /// Weight used by an address in this minute.
-    pub fn weight_used(&mut self, address: IpAddr, now: Nanos) -> u64 {
+    pub(super) fn weight_used(&mut self, address: IpAddr, now: Nanos) -> u64 {
         self.visitors.get_mut(&address).map_or(0, |visitor| visitor.weight.add(now, MINUTE, 0))
     }
 
     /// Orders counted for an account: in these 10 s, and today.
-    pub fn orders_used(&mut self, account: AccountId, now: Nanos) -> (u64, u64) {
+    pub(super) fn orders_used(&mut self, account: AccountId, now: Nanos) -> (u64, u64) {
         let sender = self.senders.entry(account).or_default();
         (sender.short.add(now, SHORT, 0), sender.day.add(now, DAY, 0))
     }
 
     /// `rateLimits` of `exchangeInfo`, without counts.
-    pub fn list(&self) -> String {
+    pub(super) fn list(&self) -> String {
         let p = &self.params;
         array([
             row("REQUEST_WEIGHT", "MINUTE", 1, p.weight).end(),
@@ -176,7 +176,7 @@ impl Limits {
     }
 
     /// `rateLimits` of `account.rateLimits.orders`.
-    pub fn order_list(&mut self, account: AccountId, now: Nanos) -> String {
+    pub(super) fn order_list(&mut self, account: AccountId, now: Nanos) -> String {
         let (short, day) = self.orders_used(account, now);
         let p = &self.params;
         array([
@@ -186,7 +186,7 @@ impl Limits {
     }
 
     /// `rateLimits` of a WebSocket API reply.
-    pub fn reply_list(&mut self, address: IpAddr, account: Option<AccountId>, now: Nanos) -> String {
+    pub(super) fn reply_list(&mut self, address: IpAddr, account: Option<AccountId>, now: Nanos) -> String {
         let used = self.weight_used(address, now);
         let weight = row("REQUEST_WEIGHT", "MINUTE", 1, self.params.weight).raw("count", used).end();
         match account {

@@ -14,13 +14,13 @@ pub(super) fn money(product: i128) -> Money {
 
 impl Exchange {
     /// Price halfway between bid and ask: what positions and assets are valued at.
-    pub fn mark(&self, symbol: InstrumentId) -> Option<Price> {
+    pub(super) fn mark(&self, symbol: InstrumentId) -> Option<Price> {
         let touch = self.touch(symbol)?;
         Some(Price::from_units(i64::midpoint(touch.bid.units(), touch.ask.units())))
     }
 
     /// Futures: profit of every open position of an account at the mark.
-    pub fn unrealised(&self, account: AccountId) -> Money {
+    pub(super) fn unrealised(&self, account: AccountId) -> Money {
         let ids = (0..self.symbols.len() as u16).map(InstrumentId);
         let profit = ids.filter_map(|id| {
             let position = &self.accounts[account.0].positions[id.index()];
@@ -30,7 +30,7 @@ impl Exchange {
     }
 
     /// Futures: margin that positions and open orders need.
-    pub fn margin_used(&self, account: AccountId) -> Money {
+    pub(super) fn margin_used(&self, account: AccountId) -> Money {
         let ids = (0..self.symbols.len() as u16).map(InstrumentId);
         let positions = ids.filter_map(|id| {
             let units = self.accounts[account.0].positions[id.index()].units;
@@ -86,7 +86,7 @@ impl Exchange {
 
     /// What an account is worth in an asset, everything valued at the mark. Assets without a symbol
     /// priced in `asset` count nothing.
-    pub fn equity(&self, account: AccountId, asset: AssetId) -> Money {
+    pub(super) fn equity(&self, account: AccountId, asset: AssetId) -> Money {
         let balances = self.accounts[account.0].balances.iter().enumerate();
         let value = balances.map(|(held, balance)| {
             if held == asset {

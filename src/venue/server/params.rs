@@ -2,6 +2,7 @@
 //! from outside; every typed access answers with the venue's own error.
 
 use std::borrow::Cow;
+use std::fmt::Write as _;
 
 use serde_json::Value;
 
@@ -16,7 +17,7 @@ const DECIMAL: &str = "^([0-9]{1,20})(\\.[0-9]{1,20})?$";
 
 /// Names and values of one request, each name once.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Params {
+pub(super) struct Params {
     pairs: Vec<(String, String)>,
 }
 
@@ -25,7 +26,7 @@ impl Params {
     ///
     /// # Errors
     /// A name twice in one of them, too many, or text that is not percent-encoded UTF-8.
-    pub fn from_form(query: &str, body: &str) -> Result<Self, ApiError> {
+    pub(super) fn from_form(query: &str, body: &str) -> Result<Self, ApiError> {
         let mut params = Self::default();
         for (part, again) in [(query, false), (body, true)] {
             let known = params.pairs.len();
@@ -49,7 +50,7 @@ impl Params {
     ///
     /// # Errors
     /// Not an object, or too many members.
-    pub fn from_json(value: Option<&Value>) -> Result<Self, ApiError> {
+    pub(super) fn from_json(value: Option<&Value>) -> Result<Self, ApiError> {
         let object = match value {
             None | Some(Value::Null) => return Ok(Self::default()),
             Some(Value::Object(object)) if object.len() <= MOST => object,
@@ -63,7 +64,7 @@ impl Params {
     }
 
     /// The value of a name, if it was sent and is not empty.
-    pub fn get(&self, name: &str) -> Option<&str> {
+    pub(super) fn get(&self, name: &str) -> Option<&str> {
         let (_, value) = self.pairs.iter().find(|(have, _)| have == name)?;
         Some(value.as_str()).filter(|value| !value.is_empty())
     }
@@ -72,12 +73,12 @@ impl Params {
     ///
     /// # Errors
     /// -1102.
-    pub fn required(&self, name: &str) -> Result<&str, ApiError> {
+    pub(super) fn required(&self, name: &str) -> Result<&str, ApiError> {
         self.get(name).ok_or_else(|| ApiError::mandatory(name))
     }
 
     /// What a WebSocket API signature covers: all but the signature, sorted by name.
-    pub fn signed_text(&self, encode_values: bool) -> String {
+    pub(super) fn signed_text(&self, encode_values: bool) -> String {
         let mut pairs: Vec<_> = self.pairs.iter().filter(|(name, _)| name != "signature").collect();
         pairs.sort();
         let pair = |(name, value): &(String, String)| {
@@ -90,7 +91,7 @@ impl Params {
     ///
     /// # Errors
     /// -1100 when it is something else.
-    pub fn number(&self, name: &str) -> Result<Option<u64>, ApiError> {
+    pub(super) fn number(&self, name: &str) -> Result<Option<u64>, ApiError> {
         let Some(text) = self.get(name) else { return Ok(None) };
         text.parse().map(Some).map_err(|_| ApiError::illegal(name, "^[0-9]{1,20}$"))
     }
@@ -99,7 +100,7 @@ impl Params {
     ///
     /// # Errors
     /// -1100, -1111.
-    pub fn price(&self, name: &str) -> Result<Option<Price>, ApiError> {
+    pub(super) fn price(&self, name: &str) -> Result<Option<Price>, ApiError> {
         self.get(name).map(|text| decimal(name, text).map(Price::from_units)).transpose()
     }
 
@@ -107,7 +108,7 @@ impl Params {
     ///
     /// # Errors
     /// -1100, -1111.
-    pub fn qty(&self, name: &str) -> Result<Option<Qty>, ApiError> {
+    pub(super) fn qty(&self, name: &str) -> Result<Option<Qty>, ApiError> {
         self.get(name).map(|text| decimal(name, text).map(Qty::from_units)).transpose()
     }
 
@@ -115,7 +116,7 @@ impl Params {
     ///
     /// # Errors
     /// -1102, -1117.
-    pub fn side(&self) -> Result<Side, ApiError> {
+    pub(super) fn side(&self) -> Result<Side, ApiError> {
         match self.required("side")? {
             "BUY" => Ok(Side::Buy),
             "SELL" => Ok(Side::Sell),
@@ -127,7 +128,7 @@ impl Params {
     ///
     /// # Errors
     /// -1130.
-    pub fn flag(&self, name: &str) -> Result<Option<bool>, ApiError> {
+    pub(super) fn flag(&self, name: &str) -> Result<Option<bool>, ApiError> {
         match self.get(name) {
             None => Ok(None),
             Some("true" | "TRUE" | "True") => Ok(Some(true)),
@@ -140,7 +141,7 @@ impl Params {
     ///
     /// # Errors
     /// -1100 for other characters or more than 36 of them.
-    pub fn client_id(&self, name: &str) -> Result<Option<&str>, ApiError> {
+    pub(super) fn client_id(&self, name: &str) -> Result<Option<&str>, ApiError> {
         let Some(text) = self.get(name) else { return Ok(None) };
         let good = |byte: u8| byte.is_ascii_alphanumeric() || b".:/_-".contains(&byte);
         if text.len() > 36 || !text.bytes().all(good) {
@@ -196,7 +197,7 @@ fn encode(text: &str) -> String {
         if byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte) {
             out.push(byte as char);
         } else {
-            out.push_str(&format!("%{byte:02X}"));
+            let _ = write!(out, "%{byte:02X}");
         }
         out
     })

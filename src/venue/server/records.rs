@@ -6,14 +6,14 @@ use crate::venue::paper::OrderKind;
 
 /// Index of an account.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub struct AccountId(pub usize);
+pub(super) struct AccountId(pub usize);
 
 /// Index of an asset in the venue's list.
-pub type AssetId = usize;
+pub(super) type AssetId = usize;
 
 /// What an account has of an asset.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub struct Balance {
+pub(super) struct Balance {
     /// May be spent.
     pub free: Money,
     /// Reserved by open orders.
@@ -24,14 +24,14 @@ pub struct Balance {
 
 impl Balance {
     /// Free and locked.
-    pub fn total(&self) -> Money {
+    pub(super) fn total(&self) -> Money {
         sum(self.free, self.locked)
     }
 }
 
 /// A futures position.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub struct Position {
+pub(super) struct Position {
     /// Signed quantity, units of 1e-8; above zero is long.
     pub units: i64,
     /// Entry price × |quantity|, units of 1e-16: exact, so that no rounding makes money.
@@ -40,19 +40,19 @@ pub struct Position {
 
 impl Position {
     /// Volume-weighted entry price, rounded down; zero when flat.
-    pub fn entry(&self) -> Price {
+    pub(super) fn entry(&self) -> Price {
         let size = i128::from(self.units.unsigned_abs());
         Price::from_units(if size == 0 { 0 } else { (self.cost / size) as i64 })
     }
 
     /// Profit at a price, units of 1e-16.
-    pub fn profit(&self, price: Price) -> i128 {
+    pub(super) fn profit(&self, price: Price) -> i128 {
         let value = i128::from(self.units) * i128::from(price.units());
         if self.units >= 0 { value - self.cost } else { value + self.cost }
     }
 
     /// Books a fill; returns the realised profit, units of 1e-16.
-    pub fn apply(&mut self, side: Side, price: Price, qty: Qty) -> i128 {
+    pub(super) fn apply(&mut self, side: Side, price: Price, qty: Qty) -> i128 {
         let (delta, price) = (side.sign() * qty.units(), i128::from(price.units()));
         let size = i128::from(self.units.unsigned_abs());
         if self.units == 0 || (self.units > 0) == (delta > 0) {
@@ -76,7 +76,7 @@ impl Position {
 
 /// One client's money, and its futures positions by symbol.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Account {
+pub(super) struct Account {
     /// What the operator calls it.
     pub name: String,
     /// By [`AssetId`].
@@ -89,7 +89,7 @@ pub struct Account {
 
 /// How long an order lives, in the venue's words.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Tif {
+pub(super) enum Tif {
     /// Good till cancelled.
     Gtc,
     /// Immediate or cancel.
@@ -102,7 +102,7 @@ pub enum Tif {
 
 impl Tif {
     /// The name on the wire.
-    pub const fn name(self) -> &'static str {
+    pub(super) const fn name(self) -> &'static str {
         match self {
             Self::Gtc => "GTC",
             Self::Ioc => "IOC",
@@ -114,7 +114,7 @@ impl Tif {
 
 /// Type of an order.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum OrderType {
+pub(super) enum OrderType {
     /// With a limit and a time in force.
     Limit,
     /// Post-only (spot).
@@ -125,7 +125,7 @@ pub enum OrderType {
 
 impl OrderType {
     /// The name on the wire.
-    pub const fn name(self) -> &'static str {
+    pub(super) const fn name(self) -> &'static str {
         match self {
             Self::Limit => "LIMIT",
             Self::LimitMaker => "LIMIT_MAKER",
@@ -136,7 +136,7 @@ impl OrderType {
 
 /// State of an order.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Status {
+pub(super) enum Status {
     /// On the book, nothing traded.
     New,
     /// On the book, part of it traded.
@@ -147,32 +147,29 @@ pub enum Status {
     Canceled,
     /// Lapsed.
     Expired,
-    /// Refused by the matcher.
-    Rejected,
 }
 
 impl Status {
     /// The name on the wire.
-    pub const fn name(self) -> &'static str {
+    pub(super) const fn name(self) -> &'static str {
         match self {
             Self::New => "NEW",
             Self::PartiallyFilled => "PARTIALLY_FILLED",
             Self::Filled => "FILLED",
             Self::Canceled => "CANCELED",
             Self::Expired => "EXPIRED",
-            Self::Rejected => "REJECTED",
         }
     }
 
     /// True while it may still trade.
-    pub const fn is_open(self) -> bool {
+    pub(super) const fn is_open(self) -> bool {
         matches!(self, Self::New | Self::PartiallyFilled)
     }
 }
 
 /// An order as its sender wants it; checked for form, not yet against filters or balances.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct NewOrder {
+pub(super) struct NewOrder {
     /// Which symbol.
     pub symbol: InstrumentId,
     /// The sender's name for it.
@@ -197,7 +194,7 @@ pub struct NewOrder {
 
 /// An order and everything that became of it.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct OrderRecord {
+pub(super) struct OrderRecord {
     /// The venue's number.
     pub id: u64,
     /// Whose.
@@ -226,12 +223,12 @@ pub struct OrderRecord {
 
 impl OrderRecord {
     /// What may still trade.
-    pub fn left(&self) -> Qty {
+    pub(super) fn left(&self) -> Qty {
         self.order.qty.checked_sub(self.filled).unwrap_or(Qty::ZERO)
     }
 
     /// How the matcher treats it.
-    pub fn kind(&self) -> OrderKind {
+    pub(super) fn kind(&self) -> OrderKind {
         match (self.order.order_type, self.order.tif) {
             (OrderType::Market, _) => OrderKind::Market,
             (OrderType::LimitMaker, _) | (OrderType::Limit, Tif::Gtx) => OrderKind::PostOnly,
@@ -244,7 +241,7 @@ impl OrderRecord {
 
 /// One execution.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct TradeRecord {
+pub(super) struct TradeRecord {
     /// Number, from 1 within the symbol.
     pub id: u64,
     /// Which order.
@@ -275,7 +272,7 @@ pub struct TradeRecord {
 
 /// What happened to an order, for its owner's stream.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Happened {
+pub(super) enum Happened {
     /// On the book.
     New,
     /// Traded: the index of the trade.
@@ -290,7 +287,7 @@ pub enum Happened {
 
 /// An entry of an account's user stream.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub enum UserEvent {
+pub(super) enum UserEvent {
     /// `executionReport`: the order as it was just then.
     Execution {
         /// Number of the execution.
@@ -309,17 +306,17 @@ pub enum UserEvent {
 }
 
 /// Sum of two amounts; saturates, and the filters keep every amount far from there.
-pub fn sum(a: Money, b: Money) -> Money {
+pub(super) fn sum(a: Money, b: Money) -> Money {
     Money::from_units(a.units().saturating_add(b.units()))
 }
 
 /// Difference of two amounts; saturates.
-pub fn difference(a: Money, b: Money) -> Money {
+pub(super) fn difference(a: Money, b: Money) -> Money {
     Money::from_units(a.units().saturating_sub(b.units()))
 }
 
 /// Price × quantity in the quote asset; rounded up when `up`, else down. Saturates.
-pub fn worth(price: Price, qty: Qty, up: bool) -> Money {
+pub(super) fn worth(price: Price, qty: Qty, up: bool) -> Money {
     let product = i128::from(price.units()) * i128::from(qty.units());
     let scale = i128::from(crate::core::SCALE);
     let units = if up { -(-product).div_euclid(scale) } else { product.div_euclid(scale) };

@@ -1,5 +1,7 @@
 //! HTTP: upgrades, the operator's own paths, and the REST endpoints behind signature and limits.
 
+use std::fmt::Write as _;
+
 use super::caller::TimeUnit;
 use super::endpoints::{Answer, Endpoint, Security, find_http};
 use super::error::ApiError;
@@ -34,11 +36,11 @@ impl Hub {
         if let Some(key) = &request.websocket_key {
             return match self.open_door(id, request) {
                 Ok(()) => self.send(id, Outgoing::Upgrade(key.clone())),
-                Err(error) => self.respond(id, request, Err(error), None),
+                Err(error) => self.respond(id, request, &Err(error), None),
             };
         }
         let (answer, account) = self.rest(id, request);
-        self.respond(id, request, answer, account);
+        self.respond(id, request, &answer, account);
     }
 
     /// Decides what a WebSocket is for, by its path.
@@ -169,10 +171,10 @@ impl Hub {
         Ok(())
     }
 
-    fn respond(&mut self, id: ClientId, request: &Request, answer: Answer, account: Option<AccountId>) {
+    fn respond(&mut self, id: ClientId, request: &Request, answer: &Answer, account: Option<AccountId>) {
         let Some(address) = self.clients.get(&id).map(|client| client.address) else { return };
         let now = self.now();
-        let (status, body, retry_after) = match &answer {
+        let (status, body, retry_after) = match answer {
             Ok(body) => (200, body.clone(), None),
             Err(error) => (error.status, error.json(), error.retry_after),
         };
@@ -181,11 +183,11 @@ impl Hub {
         let placed = request.method == "POST" && request.path.ends_with("/order");
         if let Some(account) = account.filter(|_| placed && status == 200) {
             let (short, day) = self.venue.limits.orders_used(account, now);
-            headers += &format!("x-mbx-order-count-10s: {short}\r\nx-mbx-order-count-1d: {day}\r\n");
+            let _ = write!(headers, "x-mbx-order-count-10s: {short}\r\nx-mbx-order-count-1d: {day}\r\n");
         }
         if let Some(until) = retry_after {
             let seconds = (until.saturating_sub(now.0 / 1_000_000)).div_ceil(1_000).max(1);
-            headers += &format!("Retry-After: {seconds}\r\n");
+            let _ = write!(headers, "Retry-After: {seconds}\r\n");
         }
         self.send(id, Outgoing::Http(Response { status, body, headers, close: request.close }));
     }

@@ -123,13 +123,12 @@ impl Hub {
                     continue;
                 }
                 let known = cache.iter().find(|(have, unit, _)| have == stream && *unit == client.unit);
-                let text = match known {
-                    Some((_, _, text)) => text.clone(),
-                    None => {
-                        let Some(text) = immediate(&painter, *stream) else { continue };
-                        cache.push((*stream, client.unit, text.clone()));
-                        text
-                    }
+                let text = if let Some((_, _, text)) = known {
+                    text.clone()
+                } else {
+                    let Some(text) = immediate(&painter, *stream) else { continue };
+                    cache.push((*stream, client.unit, text.clone()));
+                    text
                 };
                 messages.push((*id, Outgoing::Text(wrap(subscriptions, name, text))));
             }

@@ -11,7 +11,7 @@ use crate::venue::binance::sbe::{BestBidAsk, Exponents, TradeEntry, encode_trade
 
 /// What can be subscribed to.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub enum Topic {
+pub(super) enum Topic {
     /// Best bid and ask, each change.
     BookTicker,
     /// Each trade.
@@ -36,7 +36,7 @@ pub enum Topic {
 
 /// A topic of a symbol.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub struct Stream {
+pub(super) struct Stream {
     /// Which symbol.
     pub symbol: InstrumentId,
     /// What about it.
@@ -45,7 +45,7 @@ pub struct Stream {
 
 impl Stream {
     /// From its name, `btcusdt@bookTicker`; `None` for a name that is no stream.
-    pub fn parse(name: &str, exchange: &Exchange) -> Option<Self> {
+    pub(super) fn parse(name: &str, exchange: &Exchange) -> Option<Self> {
         let (symbol, topic) = name.split_once('@')?;
         if symbol.bytes().any(|byte| byte.is_ascii_uppercase()) {
             return None;
@@ -74,12 +74,12 @@ impl Stream {
     }
 
     /// True when it is sent with the market's events rather than by the clock.
-    pub const fn is_immediate(self) -> bool {
+    pub(super) const fn is_immediate(self) -> bool {
         matches!(self.topic, Topic::BookTicker | Topic::Trade | Topic::AggTrade)
     }
 
     /// How often it is sent by the clock, in units of 100 ms.
-    pub const fn period(self) -> u64 {
+    pub(super) const fn period(self) -> u64 {
         match self.topic {
             Topic::Depth(true) | Topic::PartialDepth(_, true) => 1,
             _ => 10,
@@ -88,7 +88,7 @@ impl Stream {
 }
 
 /// Renders messages of one symbol.
-pub struct Painter<'a> {
+pub(super) struct Painter<'a> {
     /// Where it is traded.
     pub exchange: &'a Exchange,
     /// Which symbol.
@@ -111,7 +111,7 @@ impl Painter<'_> {
     }
 
     /// `bookTicker`; spot has neither type nor time, futures has both.
-    pub fn book_ticker(&self) -> Option<String> {
+    pub(super) fn book_ticker(&self) -> Option<String> {
         let quote = self.tape.quote?;
         let object = match self.exchange.market {
             Market::Spot => Object::new().raw("u", self.tape.update).text("s", self.name()),
@@ -129,7 +129,7 @@ impl Painter<'_> {
     }
 
     /// `trade`.
-    pub fn trade(&self, trade: &PublicTrade) -> String {
+    pub(super) fn trade(&self, trade: &PublicTrade) -> String {
         self.head("trade")
             .raw("t", trade.id)
             .decimal("p", trade.price)
@@ -141,7 +141,7 @@ impl Painter<'_> {
     }
 
     /// `aggTrade`.
-    pub fn aggregate(&self, trade: &PublicTrade) -> String {
+    pub(super) fn aggregate(&self, trade: &PublicTrade) -> String {
         self.head("aggTrade")
             .raw("a", trade.id)
             .decimal("p", trade.price)
@@ -155,7 +155,7 @@ impl Painter<'_> {
     }
 
     /// A message that is sent by the clock; `None` when there is nothing new to say.
-    pub fn clocked(&self, topic: Topic) -> Option<String> {
+    pub(super) fn clocked(&self, topic: Topic) -> Option<String> {
         match topic {
             Topic::BookTicker | Topic::Trade | Topic::AggTrade => None,
             Topic::Depth(fast) => self.depth(&self.tape.changes[usize::from(!fast)]),
@@ -264,7 +264,7 @@ impl Painter<'_> {
     }
 
     /// `bestBidAsk` in SBE.
-    pub fn book_ticker_sbe(&self) -> Option<Vec<u8>> {
+    pub(super) fn book_ticker_sbe(&self) -> Option<Vec<u8>> {
         let mut out = Vec::with_capacity(80);
         let message = BestBidAsk {
             event_time_us: (self.now.0 / 1_000) as i64,
@@ -277,7 +277,7 @@ impl Painter<'_> {
     }
 
     /// `trade` in SBE.
-    pub fn trade_sbe(&self, trade: &PublicTrade) -> Option<Vec<u8>> {
+    pub(super) fn trade_sbe(&self, trade: &PublicTrade) -> Option<Vec<u8>> {
         let mut out = Vec::with_capacity(80);
         let entry = TradeEntry {
             id: trade.id as i64,

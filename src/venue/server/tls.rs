@@ -29,7 +29,7 @@ pub enum TlsError {
 ///
 /// # Errors
 /// [`TlsError`].
-pub fn self_signed(names: &[String], pem: Option<&Path>) -> Result<Arc<rustls::ServerConfig>, TlsError> {
+pub(super) fn self_signed(names: &[String], pem: Option<&Path>) -> Result<Arc<rustls::ServerConfig>, TlsError> {
     let made = rcgen::generate_simple_self_signed(names.to_vec())?;
     if let Some(path) = pem {
         std::fs::write(path, made.cert.pem())

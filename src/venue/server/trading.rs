@@ -34,11 +34,10 @@ enum Detail {
 
 fn detail(params: &Params, order_type: OrderType) -> Result<Detail, ApiError> {
     match params.get("newOrderRespType") {
+        None if order_type == OrderType::LimitMaker => Ok(Detail::Ack),
         Some("ACK") => Ok(Detail::Ack),
         Some("RESULT") => Ok(Detail::Result),
-        Some("FULL") => Ok(Detail::Full),
-        None if order_type == OrderType::LimitMaker => Ok(Detail::Ack),
-        None => Ok(Detail::Full),
+        Some("FULL") | None => Ok(Detail::Full),
         Some(_) => Err(ApiError::invalid("newOrderRespType")),
     }
 }
@@ -84,7 +83,7 @@ fn parse(venue: &mut Venue, params: &Params) -> Result<NewOrder, ApiError> {
         (OrderType::Market, None, None) => return Err(ApiError::one_of("quantity", "quoteOrderQty")),
         (OrderType::Market, Some(_), Some(_)) => return Err(ApiError::BAD_COMBINATION),
         (OrderType::Market, None, Some(quote)) => (Qty::ZERO, Money::from_units(quote.units())),
-        (_, Some(_), Some(_)) | (_, None, Some(_)) => return Err(ApiError::not_required("quoteOrderQty")),
+        (_, _, Some(_)) => return Err(ApiError::not_required("quoteOrderQty")),
         (_, Some(qty), None) => (qty, Money::ZERO),
         (_, None, None) => return Err(ApiError::mandatory("quantity")),
     };

@@ -21,7 +21,7 @@ const MOST_HEADERS: usize = 64;
 
 /// An HTTP request.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Request {
+pub(super) struct Request {
     /// `GET`, …
     pub method: String,
     /// Path without the query.
@@ -42,7 +42,7 @@ pub struct Request {
 
 /// An HTTP response with a JSON body.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Response {
+pub(super) struct Response {
     /// Status code.
     pub status: u16,
     /// JSON text.
@@ -55,14 +55,14 @@ pub struct Response {
 
 impl Response {
     /// A response without further headers.
-    pub fn new(status: u16, body: String) -> Self {
+    pub(super) fn new(status: u16, body: String) -> Self {
         Self { status, body, headers: String::new(), close: false }
     }
 }
 
 /// What came in.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Incoming {
+pub(super) enum Incoming {
     /// An HTTP request; upgrade requests wait for [`Wire::upgrade`] or [`Wire::respond`].
     Request(Box<Request>),
     /// Text message.
@@ -116,7 +116,7 @@ enum State {
 }
 
 /// One connection's protocol.
-pub struct Wire {
+pub(super) struct Wire {
     state: State,
     /// Bytes for the socket.
     out: Vec<u8>,
@@ -130,22 +130,22 @@ impl Default for Wire {
 
 impl Wire {
     /// A fresh connection: HTTP.
-    pub fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self { state: State::Http { unread: Vec::new(), upgrading: false }, out: Vec::new() }
     }
 
     /// Bytes for the socket; the caller takes away what it has sent.
-    pub fn output(&mut self) -> &mut Vec<u8> {
+    pub(super) fn output(&mut self) -> &mut Vec<u8> {
         &mut self.out
     }
 
-    /// True once it is a WebSocket.
-    pub fn is_websocket(&self) -> bool {
+    #[cfg(test)]
+    fn is_websocket(&self) -> bool {
         matches!(self.state, State::Socket(_))
     }
 
     /// Takes up bytes from the socket.
-    pub fn feed(&mut self, bytes: &[u8], sink: &mut Vec<Incoming>) {
+    pub(super) fn feed(&mut self, bytes: &[u8], sink: &mut Vec<Incoming>) {
         match &mut self.state {
             State::Http { unread, .. } => {
                 unread.extend_from_slice(bytes);
@@ -206,7 +206,7 @@ impl Wire {
     }
 
     /// Answers a request.
-    pub fn respond(&mut self, response: &Response, sink: &mut Vec<Incoming>) {
+    pub(super) fn respond(&mut self, response: &Response, sink: &mut Vec<Incoming>) {
         let length = response.body.len();
         let connection = if response.close { "close" } else { "keep-alive" };
         let mut head = String::with_capacity(256);
@@ -227,7 +227,7 @@ impl Wire {
     }
 
     /// Turns the connection into a WebSocket.
-    pub fn upgrade(&mut self, key: &str, sink: &mut Vec<Incoming>) {
+    pub(super) fn upgrade(&mut self, key: &str, sink: &mut Vec<Incoming>) {
         let State::Http { unread, .. } = &mut self.state else { return };
         let unread = std::mem::take(unread);
         let accept = derive_accept_key(key.as_bytes());
@@ -256,23 +256,18 @@ impl Wire {
     }
 
     /// Sends a text message.
-    pub fn text(&mut self, text: String) {
+    pub(super) fn text(&mut self, text: String) {
         self.send(Message::Text(text.into()));
     }
 
     /// Sends a binary message.
-    pub fn binary(&mut self, bytes: Vec<u8>) {
+    pub(super) fn binary(&mut self, bytes: Vec<u8>) {
         self.send(Message::Binary(bytes.into()));
     }
 
     /// Sends a ping.
-    pub fn ping(&mut self, payload: Vec<u8>) {
+    pub(super) fn ping(&mut self, payload: Vec<u8>) {
         self.send(Message::Ping(Bytes::from(payload)));
-    }
-
-    /// Bytes as they are: how a damaged frame is sent.
-    pub fn raw(&mut self, bytes: &[u8]) {
-        self.out.extend_from_slice(bytes);
     }
 }
 
@@ -320,7 +315,7 @@ fn parse_request(bytes: &[u8]) -> Result<Option<(Request, usize)>, &'static str>
         return Err("request body too long");
     }
     let Some(body) = bytes.get(head..head + length) else { return Ok(None) };
-    request.body = std::str::from_utf8(body).map_err(|_| "a body that is not UTF-8")?.to_owned();
+    std::str::from_utf8(body).map_err(|_| "a body that is not UTF-8")?.clone_into(&mut request.body);
     if upgrade {
         request.websocket_key = key;
     }
