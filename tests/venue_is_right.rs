@@ -218,6 +218,20 @@ fn a_difference_waits_for_a_price_and_no_order_leaves_before() {
 }
 
 #[test]
+fn a_base_fee_of_buying_a_short_back_makes_what_was_owned_less() {
+    let mut desk = spot("3", "1000");
+    let entry = submits(&desk.signal("1.10000", "1.10010", 2.1, Some(Side::Sell)))[0];
+    desk.report(EventKind::Fill, &fill(entry.order, 1, "1.10000", entry.qty));
+    let exit = submits(&desk.quote("1.09000", "1.09010", -0.5))[0];
+    desk.report(EventKind::Fill, &fill(exit.order, 2, "1.09010", exit.qty));
+    let fee = Fee { order: exit.order, execution: 2, amount: "0.0033".parse().unwrap(), base: qty("0.003") };
+    desk.report(EventKind::Fee, &fee);
+    let round = asked(&desk.venue(EventKind::Link, &link(LinkState::Up)));
+    inventory(&mut desk, round, "2.997");
+    assert!(alerts(&done(&mut desk, round)).is_empty(), "known, and no position");
+}
+
+#[test]
 fn a_fee_taken_of_the_base_asset_shrinks_the_position_and_is_charged_once() {
     let mut desk = spot("0", "1000");
     let entry = submits(&desk.signal("1.09990", "1.10000", -2.1, Some(Side::Buy)))[0];

@@ -102,7 +102,8 @@ pub(super) fn create_journal(
 
 /// The folder of the shared-memory pages.
 pub(super) fn page_folder(config: &Config) -> PathBuf {
-    config.guardian.page_folder(&config.live.state)
+    let _ = config;
+    crate::snapshot::default_folder(&config.live.state)
 }
 
 /// Everything a run says, as a program reads it. What was measured is left out unless asked for,

