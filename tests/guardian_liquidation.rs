@@ -155,7 +155,7 @@ impl BadDesk {
             _ => {}
         }
         let executed = self.execute(order);
-        DeskReply::Order { done: true, executed: Qty::from_units(executed), order: 0 }
+        DeskReply::Order { done: true, executed: Qty::from_units(executed) }
     }
 }
 
@@ -173,9 +173,9 @@ impl Desk for BadDesk {
         }
         match request {
             DeskRequest::Orders => {
-                let order = |instrument: usize, order, protective| DeskOrder {
+                let order = |instrument: usize, order: u64, protective| DeskOrder {
                     instrument: pawl::core::InstrumentId(instrument as u16),
-                    order,
+                    client_id: order.to_string(),
                     protective,
                 };
                 let entries = self.entries.iter().map(|(id, instrument, _)| order(*instrument, *id, false));
@@ -192,13 +192,13 @@ impl Desk for BadDesk {
                 DeskReply::Touch { bid: Price::from_units(109_999_000), ask: Price::from_units(110_001_000) }
             }
             DeskRequest::Cancel(_, order) => {
-                self.entries.retain(|(id, ..)| id != order);
-                self.protective.retain(|(id, _)| id != order);
+                self.entries.retain(|(id, ..)| id.to_string() != *order);
+                self.protective.retain(|(id, _)| id.to_string() != *order);
                 DeskReply::Cancelled
             }
             DeskRequest::Close(order) => self.close(order),
             DeskRequest::Query(_, id) => match self.known.get(id) {
-                Some(executed) => DeskReply::Order { done: true, executed: Qty::from_units(*executed), order: 0 },
+                Some(executed) => DeskReply::Order { done: true, executed: Qty::from_units(*executed) },
                 None => DeskReply::NotFound,
             },
         }
@@ -294,7 +294,7 @@ fn protective_orders_stay_until_flat_and_then_go() {
     loop {
         match machine.next(desk.now, true) {
             Step::Ask(request) => {
-                if matches!(request, DeskRequest::Cancel(_, 900)) {
+                if matches!(&request, DeskRequest::Cancel(_, id) if id == "900") {
                     assert_eq!(desk.held, [0; 3], "the stop was cancelled while something was held");
                 }
                 let reply = desk.ask(&request);

@@ -85,6 +85,12 @@ pub enum Failure {
     /// A live session ended, but not in good order.
     #[error("{0}")]
     Ended(String),
+    /// There is no guardian.
+    #[error(transparent)]
+    Guardian(#[from] crate::guardian::run::RunError),
+    /// A drill did not end flat.
+    #[error(transparent)]
+    Drill(#[from] crate::guardian::drill::DrillError),
     /// The arguments contradict each other.
     #[error("{0}")]
     Usage(String),
@@ -104,6 +110,7 @@ impl Failure {
             | Self::Instrument(_)
             | Self::Paper(_)
             | Self::Oracle(_)
+            | Self::Guardian(crate::guardian::run::RunError::Params(_))
             | Self::Notify(NotifyError::Config(_) | NotifyError::NoChannel { .. } | NotifyError::Channel(_)) => 2,
             Self::Data(_)
             | Self::Journal(_)
@@ -119,6 +126,8 @@ impl Failure {
             | Self::Model { .. }
             | Self::File { .. }
             | Self::Output(_)
+            | Self::Guardian(_)
+            | Self::Drill(_)
             | Self::Different(_) => 1,
         }
     }

@@ -5,6 +5,7 @@ mod common;
 mod config;
 mod demo;
 mod failure;
+mod guardian;
 mod notify;
 mod record;
 mod replay;
@@ -44,6 +45,8 @@ enum Command {
     Signals(signals::SignalsArguments),
     /// The simulated exchange on real sockets, in the Binance dialect
     Venue(Box<venue::VenueArguments>),
+    /// The kill switch: a process of its own that watches, cancels, flattens and latches
+    Guardian(guardian::GuardianArguments),
     /// Alerts on Telegram, Discord, by mail and SMS
     Notify(notify::NotifyArguments),
 }
@@ -59,6 +62,7 @@ pub fn main() -> ExitCode {
         Command::Config(arguments) => config::run(&arguments),
         Command::Signals(arguments) => signals::run(&arguments),
         Command::Venue(arguments) => venue::run(&arguments),
+        Command::Guardian(arguments) => guardian::run(&arguments),
         Command::Notify(arguments) => notify::run(&arguments),
     };
     match outcome {

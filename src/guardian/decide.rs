@@ -113,7 +113,7 @@ pub struct Guard {
     watches: [Watch; CONDITIONS],
     pub(super) sight: Sight,
     halted_ns: Option<u64>,
-    asked: Option<(Goal, u64)>,
+    asked_ns: Option<u64>,
     seen_read: u64,
     unsaved: bool,
     venue_equity: Money,
@@ -137,7 +137,7 @@ impl Guard {
             watches: [Watch::default(); CONDITIONS],
             sight: Sight::default(),
             halted_ns: None,
-            asked: None,
+            asked_ns: None,
             seen_read: 0,
             unsaved: false,
             venue_equity: Money::ZERO,
@@ -330,27 +330,27 @@ impl Guard {
     fn pursue(&mut self, o: &Observation<'_>, readings: &[Reading; CONDITIONS], actions: &mut Vec<Action>) {
         let lots = &self.watches[Condition::OpenLots.index()];
         let excess = lots.counted && readings[Condition::OpenLots.index()].standing == Standing::Breached;
-        if excess && self.params.open_lots.action > Level::Active {
-            self.ask_again(Goal::Excess, o, actions);
+        let new_read = o.venue.filter(|facts| facts.number != self.seen_read);
+        if actions.iter().any(|action| matches!(action, Action::Liquidate(_))) {
+            return;
         }
-        let Some(facts) = o.venue.filter(|facts| facts.number != self.seen_read) else { return };
-        match self.ledger.level {
-            Level::Flatten if !facts.is_flat() => self.ask_again(Goal::Flat, o, actions),
-            Level::Halt if facts.entry_orders > 0 => self.ask_again(Goal::Halt, o, actions),
-            _ => {}
-        }
-    }
-
-    fn ask_again(&mut self, goal: Goal, o: &Observation<'_>, actions: &mut Vec<Action>) {
-        let asked =
-            self.asked.is_some_and(|(asked, at)| asked >= goal && o.monotonic_ns.saturating_sub(at) < ASK_AGAIN.0);
-        if !asked {
+        // What a new read shows is asked for at once; what only the engine's page shows, now and then.
+        let asked_before = self.asked_ns.is_some_and(|at| o.monotonic_ns.saturating_sub(at) < ASK_AGAIN.0);
+        let goal = match (self.ledger.level, new_read) {
+            (Level::Flatten, Some(facts)) if !facts.is_flat() => Some(Goal::Flat),
+            (Level::Halt, Some(facts)) if facts.entry_orders > 0 => Some(Goal::Halt),
+            _ if excess && self.params.open_lots.action > Level::Active && (new_read.is_some() || !asked_before) => {
+                Some(Goal::Excess)
+            }
+            _ => None,
+        };
+        if let Some(goal) = goal {
             self.ask(goal, o, actions);
         }
     }
 
     fn ask(&mut self, goal: Goal, o: &Observation<'_>, actions: &mut Vec<Action>) {
-        self.asked = Some((goal, o.monotonic_ns));
+        self.asked_ns = Some(o.monotonic_ns);
         actions.push(Action::Liquidate(goal));
     }
 
@@ -366,7 +366,7 @@ impl Guard {
         if new_reference {
             (self.ledger.day, self.ledger.peak) = (None, None);
         }
-        (self.latch, self.reason, self.halted_ns, self.asked) = (0, 0, None, None);
+        (self.latch, self.reason, self.halted_ns, self.asked_ns) = (0, 0, None, None);
         self.watches = [Watch::default(); CONDITIONS];
         self.sight = Sight::default();
         self.unsaved = true;

@@ -35,8 +35,8 @@ pub struct CloseOrder {
 pub struct DeskOrder {
     /// Of what.
     pub instrument: InstrumentId,
-    /// The venue's number.
-    pub order: u64,
+    /// Its client id: every order has one.
+    pub client_id: String,
     /// It can only reduce a position: kept until there is none.
     pub protective: bool,
 }
@@ -50,8 +50,8 @@ pub enum DeskRequest {
     Positions,
     /// Best bid and ask.
     Touch(InstrumentId),
-    /// Cancel an order.
-    Cancel(InstrumentId, u64),
+    /// Cancel an order, by its client id.
+    Cancel(InstrumentId, String),
     /// Send a close.
     Close(CloseOrder),
     /// What became of a close, by its client id.
@@ -80,8 +80,6 @@ pub enum DeskReply {
         done: bool,
         /// Traded so far.
         executed: Qty,
-        /// The venue's number.
-        order: u64,
     },
     /// To `Query`: the venue has never heard of it, so far.
     NotFound,

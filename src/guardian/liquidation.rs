@@ -200,7 +200,7 @@ impl Liquidation {
             Ok(until) => until,
         };
         if let Some(order) = self.cancels.front() {
-            return Step::Ask(DeskRequest::Cancel(order.instrument, order.order));
+            return Step::Ask(DeskRequest::Cancel(order.instrument, order.client_id.clone()));
         }
         // An excess is the sum of all legs: nothing can be computed around an unknown one.
         if let Some(until) = unknown_until.filter(|_| self.goal < Goal::Flat) {
@@ -379,7 +379,7 @@ impl Liquidation {
     fn take_close(&mut self, order: &CloseOrder, reply: DeskReply, now: u64) {
         let leg = &mut self.legs[order.instrument.index()];
         match reply {
-            DeskReply::Order { done, executed, .. } => {
+            DeskReply::Order { done, executed } => {
                 if done {
                     self.close_ended(order.instrument, order.qty, executed, now);
                 }
@@ -405,10 +405,11 @@ impl Liquidation {
         let leg = &mut self.legs[id.index()];
         let Some(pending) = leg.pending.clone() else { return };
         match reply {
-            DeskReply::Order { done: true, executed, .. } => self.close_ended(id, executed, executed, now),
+            DeskReply::Order { done: true, executed } => self.close_ended(id, executed, executed, now),
             // It rests although it should not: away with it; the next question tells what it traded.
-            DeskReply::Order { order, .. } => {
-                self.cancels.push_back(DeskOrder { instrument: id, order, protective: false });
+            DeskReply::Order { .. } => {
+                let client_id = pending.client_id;
+                self.cancels.push_back(DeskOrder { instrument: id, client_id, protective: false });
             }
             DeskReply::NotFound => {
                 let too_old = self.params.receive_window.0 + LATE.0;

@@ -16,19 +16,33 @@
 //! Whatever cannot be computed counts as breached; an unreadable latch is a latch; the level goes up
 //! by itself and down only by a person.
 
+mod act;
+pub mod binance;
+pub mod clock;
 pub mod condition;
 pub mod day;
 pub mod decide;
 pub mod desk;
+pub mod drill;
+pub mod events;
+mod eye;
+mod fence;
+pub mod latch;
 pub mod ledger;
 pub mod liquidation;
 pub mod observation;
 pub mod params;
+mod poll;
+mod requests;
+pub mod run;
 mod sight;
+pub mod store;
+mod tell;
 
 pub use condition::{Condition, Figure};
 pub use decide::{Action, Goal, Guard};
 pub use observation::{EngineSight, Observation, VenueFacts};
 pub use params::GuardianParams;
+pub use requests::{ResetAnswer, ResetRequest};
 
 pub use crate::snapshot::Level;

@@ -308,6 +308,9 @@ pub struct GuardianParams {
     pub spin: bool,
     /// The account is read at the venue this often.
     pub poll_every: Span,
+    /// The venue's own dead-man switch, where it has one (futures): without a guardian, or without a healthy
+    /// engine, the venue cancels all orders after this time. `"0s"` leaves it alone.
+    pub dead_man: Span,
     /// Where a trading day begins, in its zone: `"00:00"`.
     pub day_start: TimeOfDay,
     /// `"UTC"`, `"America/New_York"`, `"Europe/London"`, or an offset such as `"+02:00"`.
@@ -360,6 +363,7 @@ impl Default for GuardianParams {
             look_every: Span::millis(1),
             spin: false,
             poll_every: Span::seconds(1),
+            dead_man: MINUTE,
             day_start: TimeOfDay::default(),
             day_zone: Zone::default(),
             day_basis: Basis::default(),

@@ -98,6 +98,12 @@ pub struct OrderState {
     /// `BUY` or `SELL`.
     #[serde(deserialize_with = "side")]
     pub side: Side,
+    /// Futures: it can only reduce a position.
+    #[serde(default)]
+    pub reduce_only: bool,
+    /// Futures: it closes the whole position when its trigger is reached.
+    #[serde(default)]
+    pub close_position: bool,
 }
 
 /// An open order.

@@ -1,0 +1,105 @@
+//! The fence: from here on the engine sends nothing, and that is certain.
+//!
+//! It is asked by the kill word and has a moment to confirm; then it is killed through its pidfd, which
+//! reaches that process and no other. A stopped process would send its stale orders when it is
+//! continued: it cannot confirm, so it is killed. A process that never confirms because there is none
+//! is a fence as well.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use crate::core::Span;
+
+use super::eye::Eye;
+
+/// How the engine came to be silent.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Fenced {
+    /// It confirmed the kill word.
+    Confirmed,
+    /// It was killed.
+    Killed,
+    /// There was no engine.
+    NoEngine,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum State {
+    Open,
+    Asked { since_ns: u64, latch: u64 },
+    Killing,
+    Closed,
+}
+
+/// The fence.
+#[derive(Debug)]
+pub(super) struct Fence {
+    timeout: Span,
+    state: State,
+    closed: Arc<AtomicBool>,
+    engine: u64,
+}
+
+impl Fence {
+    /// An open fence. `closed` tells the liquidation.
+    pub(super) fn new(timeout: Span, closed: Arc<AtomicBool>) -> Self {
+        Self { timeout, state: State::Open, closed, engine: 0 }
+    }
+
+    /// The kill word is set: wait for the answer, or do not.
+    pub(super) fn begin(&mut self, latch: u64, by_force: bool, eye: &Eye, now: u64) {
+        let asked_already = matches!(self.state, State::Asked { .. } | State::Closed) && !by_force;
+        if asked_already || self.state == State::Killing {
+            return;
+        }
+        if let (true, Some(handle)) = (by_force, eye.handle()) {
+            self.closed.store(false, Ordering::Release);
+            // A refusal shows as a process that does not end; the next round tries again.
+            let _ = handle.kill();
+            self.state = State::Killing;
+        } else if self.state != State::Closed {
+            self.state = State::Asked { since_ns: now, latch };
+        }
+    }
+
+    /// Looks whether it is closed by now; says how, once.
+    pub(super) fn poll(&mut self, eye: &Eye, now: u64) -> Option<Fenced> {
+        let how = match self.state {
+            State::Open => return None,
+            // Another engine than the fenced one: it has no business here.
+            State::Closed if eye.handle().is_some() && eye.number() != self.engine => {
+                self.begin(1, true, eye, now);
+                return None;
+            }
+            State::Closed => return None,
+            State::Asked { .. } if eye.handle().is_none() => Fenced::NoEngine,
+            State::Asked { latch, .. } if eye.view().is_some_and(|view| view.kill_acknowledged == latch) => {
+                Fenced::Confirmed
+            }
+            State::Asked { since_ns, latch } => {
+                if now.saturating_sub(since_ns) >= self.timeout.0 {
+                    self.begin(latch, true, eye, now);
+                }
+                return None;
+            }
+            // Reaped or not, an engine that the eye no longer holds has ended.
+            State::Killing if eye.handle().is_none() => Fenced::Killed,
+            State::Killing => {
+                if let Some(handle) = eye.handle() {
+                    let _ = handle.kill();
+                }
+                return None;
+            }
+        };
+        self.state = State::Closed;
+        self.engine = eye.number();
+        self.closed.store(true, Ordering::Release);
+        Some(how)
+    }
+
+    /// Opens it again, when a person has cleared the latch.
+    pub(super) fn open(&mut self) {
+        self.state = State::Open;
+        self.closed.store(false, Ordering::Release);
+    }
+}

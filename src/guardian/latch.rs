@@ -1,0 +1,265 @@
+//! The latch: a file that is there until a person takes it away.
+//!
+//! `LATCH` in the state folder: a line of JSON (what, why, when, with what evidence) and a line with its
+//! CRC-32C. Nothing but a missing file reads as "not latched": what cannot be read latches. The file
+//! is made ready beforehand, blocks and all, so that writing it is one write and one rename: it takes
+//! microseconds and a full disk does not prevent it. A rename survives the death of the process; it is
+//! synced right after, while the liquidation already runs, and a power failure in between is met by the
+//! account itself at the next start: a position without an engine, and a loss against a reference that is
+//! on disk since the morning.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::core::Nanos;
+use crate::core::crc::crc32c_portable;
+use crate::snapshot::Level;
+
+/// Name of the latch in the state folder.
+pub const LATCH_FILE: &str = "LATCH";
+const SPARE_FILE: &str = ".latch-spare";
+const SPARE_BYTES: usize = 4096;
+
+/// What a latch says.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct LatchRecord {
+    /// Its number; grows over the life of the state folder.
+    pub latch: u64,
+    /// HALT or FLATTEN.
+    pub level: Level,
+    /// The condition that raised it.
+    pub condition: String,
+    /// What was found.
+    pub value: String,
+    /// What it was held to.
+    pub limit: String,
+    /// UTC nanoseconds.
+    pub ts_ns: u64,
+    /// The same, for a person.
+    pub time: String,
+    /// Version of the guardian.
+    pub pawl: String,
+    /// What engine and venue said at the time.
+    pub evidence: BTreeMap<String, String>,
+}
+
+/// Whether anybody may trade.
+#[derive(Clone, PartialEq, Debug)]
+pub enum LatchState {
+    /// There is no latch.
+    Clear,
+    /// There is one.
+    Latched(Box<LatchRecord>),
+    /// There is something that cannot be read as one; it latches all the same.
+    Unreadable {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        reason: String,
+    },
+}
+
+impl LatchState {
+    /// Why trading is refused, for a person; `None` when it is not.
+    pub fn refusal(&self) -> Option<String> {
+        let todo = "find the cause, then run `pawl guardian reset --reason \"...\"`";
+        match self {
+            Self::Clear => None,
+            Self::Latched(record) => Some(format!(
+                "latched at {} by {}: {}, limit {} (latch {}, {}); {todo}",
+                record.time,
+                record.condition,
+                record.value,
+                record.limit,
+                record.latch,
+                record.level.name()
+            )),
+            Self::Unreadable { path, reason } => Some(format!(
+                "{}: expected no latch, found one that cannot be read ({reason}), which counts as latched; {todo}",
+                path.display()
+            )),
+        }
+    }
+
+    /// The level in force because of it; what cannot be read is the worst.
+    pub fn level(&self) -> Option<Level> {
+        match self {
+            Self::Clear => None,
+            Self::Latched(record) => Some(record.level),
+            Self::Unreadable { .. } => Some(Level::Flatten),
+        }
+    }
+}
+
+/// Looks whether there is a latch in a state folder. `pawl run` asks this before it does anything else.
+pub fn check(state: &Path) -> LatchState {
+    let path = state.join(LATCH_FILE);
+    let unreadable = |reason: String| LatchState::Unreadable { path: path.clone(), reason };
+    let text = match fs::read(&path) {
+        Ok(bytes) => bytes,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return LatchState::Clear,
+        Err(error) => return unreadable(error.to_string()),
+    };
+    let mut lines = text.split(|byte| *byte == b'\n');
+    let (json, sum) = (lines.next().unwrap_or_default(), lines.next().unwrap_or_default());
+    if sum != checksum_line(json).as_bytes() {
+        return unreadable("its checksum does not hold".into());
+    }
+    match serde_json::from_slice(json) {
+        Ok(record) => LatchState::Latched(Box::new(record)),
+        Err(error) => unreadable(error.to_string()),
+    }
+}
+
+fn checksum_line(json: &[u8]) -> String {
+    format!("crc32c {:08x}", crc32c_portable(json))
+}
+
+/// Writes latches, prepared for the worst.
+#[derive(Debug)]
+pub struct LatchWriter {
+    state: PathBuf,
+    spare: Option<File>,
+}
+
+impl LatchWriter {
+    /// Makes the spare file with its blocks reserved and synced.
+    ///
+    /// # Errors
+    /// The system refuses: the guardian must not start.
+    pub fn prepare(state: &Path) -> io::Result<Self> {
+        let mut writer = Self { state: state.to_owned(), spare: None };
+        writer.spare = Some(writer.make_spare()?);
+        Ok(writer)
+    }
+
+    fn make_spare(&self) -> io::Result<File> {
+        let path = self.state.join(SPARE_FILE);
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+        file.write_all(&[b'\n'; SPARE_BYTES])?;
+        file.sync_all()?;
+        Ok(file)
+    }
+
+    /// Puts the latch in place: a write and a rename. The file is returned to be synced with
+    /// [`sync`].
+    ///
+    /// # Errors
+    /// The system refuses; then there may be no latch on disk, and the caller acts all the same.
+    pub fn write(&mut self, record: &LatchRecord) -> io::Result<File> {
+        let mut json = serde_json::to_vec(record).map_err(io::Error::other)?;
+        let sum = checksum_line(&json);
+        json.extend_from_slice(format!("\n{sum}\n").as_bytes());
+        // A second latch (a higher level) needs a second spare.
+        let file = match self.spare.take() {
+            Some(file) => file,
+            None => self.make_spare()?,
+        };
+        file.write_all_at(&json, 0)?;
+        fs::rename(self.state.join(SPARE_FILE), self.state.join(LATCH_FILE))?;
+        Ok(file)
+    }
+}
+
+/// Brings a latch and its name to the disk.
+///
+/// # Errors
+/// The system refuses.
+pub fn sync(state: &Path, file: &File) -> io::Result<()> {
+    file.sync_all()?;
+    File::open(state)?.sync_all()
+}
+
+/// Takes the latch away, for a person who has given a reason that is already on disk.
+///
+/// # Errors
+/// The system refuses; it stays latched.
+pub fn remove(state: &Path) -> io::Result<()> {
+    match fs::remove_file(state.join(LATCH_FILE)) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => File::open(state)?.sync_all(),
+    }
+}
+
+impl LatchRecord {
+    /// A record of now.
+    pub fn new(latch: u64, level: Level, condition: &str, value: String, limit: String, now: Nanos) -> Self {
+        Self {
+            latch,
+            level,
+            condition: condition.to_owned(),
+            value,
+            limit,
+            ts_ns: now.0,
+            time: now.to_string(),
+            pawl: env!("CARGO_PKG_VERSION").to_owned(),
+            evidence: BTreeMap::new(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt;
+
+    fn record(latch: u64, level: Level) -> LatchRecord {
+        LatchRecord::new(latch, level, "daily-loss", "3.1 %".into(), "3 %".into(), Nanos(1_732_457_002_000_000_000))
+    }
+
+    #[test]
+    fn a_latch_is_there_until_it_is_taken_away() {
+        let folder = tempfile::tempdir().unwrap();
+        assert_eq!(check(folder.path()), LatchState::Clear);
+        assert_eq!(check(&folder.path().join("never made")), LatchState::Clear);
+        let mut writer = LatchWriter::prepare(folder.path()).unwrap();
+        let file = writer.write(&record(1, Level::Halt)).unwrap();
+        sync(folder.path(), &file).unwrap();
+        assert_eq!(check(folder.path()), LatchState::Latched(Box::new(record(1, Level::Halt))));
+        writer.write(&record(1, Level::Flatten)).unwrap();
+        assert_eq!(check(folder.path()).level(), Some(Level::Flatten));
+        let refusal = check(folder.path()).refusal().unwrap();
+        assert!(refusal.contains("daily-loss") && refusal.contains("pawl guardian reset"), "{refusal}");
+        let mode = fs::metadata(folder.path().join(LATCH_FILE)).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+        remove(folder.path()).unwrap();
+        assert_eq!(check(folder.path()), LatchState::Clear);
+        remove(folder.path()).unwrap();
+    }
+
+    #[test]
+    fn every_damaged_latch_is_a_latch() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(LATCH_FILE);
+        LatchWriter::prepare(folder.path()).unwrap().write(&record(1, Level::Halt)).unwrap();
+        let whole = fs::read(&path).unwrap();
+        let used = whole.iter().rposition(|byte| *byte != b'\n').unwrap() + 1;
+        let latched = || assert_ne!(check(folder.path()), LatchState::Clear);
+        for length in 0..used {
+            fs::write(&path, &whole[..length]).unwrap();
+            latched();
+            assert_eq!(check(folder.path()).level(), Some(Level::Flatten), "cut at {length}");
+        }
+        for byte in 0..used {
+            let mut bent = whole.clone();
+            bent[byte] ^= 1;
+            fs::write(&path, &bent).unwrap();
+            assert_eq!(check(folder.path()).level(), Some(Level::Flatten), "byte {byte}");
+        }
+        fs::remove_file(&path).unwrap();
+        fs::create_dir(&path).unwrap();
+        latched();
+        fs::remove_dir(&path).unwrap();
+        std::os::unix::fs::symlink(&path, &path).unwrap();
+        latched();
+    }
+}

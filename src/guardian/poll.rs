@@ -1,0 +1,78 @@
+//! The polling thread: reads the account at the venue on a connection of its own, so that no slow answer
+//! ever stands between a breach and its liquidation. It also keeps the venue's dead-man switch armed, and
+//! only while the engine is well: when either of the two dies, the switch runs out.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use crate::core::Span;
+use crate::snapshot::monotonic_ns;
+
+use super::binance::{BinanceSession, Touches};
+use super::observation::VenueFacts;
+
+/// The other end of the thread.
+#[derive(Debug)]
+pub(super) struct Poller {
+    facts: Arc<Mutex<(Option<VenueFacts>, String)>>,
+    engine_is_well: Arc<AtomicBool>,
+    stop: Arc<AtomicBool>,
+}
+
+impl Poller {
+    /// Starts the thread. It ends when this end is dropped.
+    pub(super) fn start(mut session: BinanceSession, touches: Touches, every: Span, dead_man: Span) -> Self {
+        let facts = Arc::new(Mutex::new((None, String::new())));
+        let (engine_is_well, stop) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
+        let poller =
+            Self { facts: Arc::clone(&facts), engine_is_well: Arc::clone(&engine_is_well), stop: Arc::clone(&stop) };
+        std::thread::spawn(move || {
+            let mut armed_ns = 0;
+            while !stop.load(Ordering::Acquire) {
+                let began = monotonic_ns();
+                let read = session.facts(&touches);
+                if let Ok(mut slot) = facts.lock() {
+                    match read {
+                        Ok(read) => *slot = (Some(read), String::new()),
+                        Err(error) => slot.1 = error.to_string(),
+                    }
+                }
+                // Three chances to renew it before it runs out.
+                let due = armed_ns == 0 || began.saturating_sub(armed_ns) >= dead_man.0 / 3;
+                if dead_man.0 > 0
+                    && due
+                    && engine_is_well.load(Ordering::Acquire)
+                    && session.arm_dead_man(dead_man).is_ok()
+                {
+                    armed_ns = began.max(1);
+                }
+                let spent = monotonic_ns().saturating_sub(began);
+                std::thread::sleep(Duration::from_nanos(every.0.saturating_sub(spent).max(1_000_000)));
+            }
+        });
+        poller
+    }
+
+    /// The last good read, into `out`; and what went wrong with the last read, if something did.
+    pub(super) fn look(&self, out: &mut Option<VenueFacts>) -> Option<String> {
+        // The other thread holds the lock for a copy: should it hold it now, the last look stands.
+        let Ok(slot) = self.facts.try_lock() else { return None };
+        let seen = out.map_or(0, |facts| facts.number);
+        if let Some(facts) = slot.0.filter(|facts| facts.number != seen) {
+            *out = Some(facts);
+        }
+        (!slot.1.is_empty()).then(|| slot.1.clone())
+    }
+
+    /// Whether the dead-man switch is to be kept from running out.
+    pub(super) fn engine_is_well(&self, well: bool) {
+        self.engine_is_well.store(well, Ordering::Release);
+    }
+}
+
+impl Drop for Poller {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Release);
+    }
+}

@@ -1,0 +1,207 @@
+//! The state folder: its lock, the ledger, what was learnt of the instruments.
+
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io::{self, Write};
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use crate::snapshot::{Level, ProcessIdentity};
+
+use super::binance::KnownSymbol;
+use super::ledger::Ledger;
+
+const LEDGER_FILE: &str = "guardian-state.json";
+const LOCK_FILE: &str = "guardian.lock";
+
+/// Why the state folder cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The system refuses.
+    #[error("cannot {verb} {}: {source}", path.display())]
+    Io {
+        /// `read`, `write`, `make` or `lock`.
+        verb: &'static str,
+        /// What.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// Somebody else is the guardian.
+    #[error("{}: expected to be the only guardian of this account, found another one running", .0.display())]
+    Locked(PathBuf),
+}
+
+impl StoreError {
+    fn io(verb: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self + use<> {
+        let path = path.to_owned();
+        move |source| Self::Io { verb, path, source }
+    }
+}
+
+/// What the ledger's file holds.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Saved {
+    ledger: Ledger,
+    engine: Option<SavedProcess>,
+    instruments: Vec<KnownSymbol>,
+}
+
+#[derive(Clone, Copy, PartialEq, Debug, Serialize, Deserialize)]
+struct SavedProcess {
+    pid: u32,
+    start_ticks: u64,
+    boot: u64,
+}
+
+/// What is remembered.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct Memory {
+    /// Level, day, peak.
+    pub ledger: Ledger,
+    /// The engine that was attached last.
+    pub engine: Option<ProcessIdentity>,
+    /// The venue's grids when it last told them.
+    pub instruments: Vec<KnownSymbol>,
+    /// What was there could not be read: nothing of it is believed.
+    pub damaged: Option<String>,
+}
+
+/// The state folder of one account, held by one guardian.
+#[derive(Debug)]
+pub struct Store {
+    folder: PathBuf,
+    _lock: File,
+}
+
+impl Store {
+    /// Makes the folder if need be and takes its lock.
+    ///
+    /// # Errors
+    /// Another guardian holds it, or the system refuses.
+    pub fn open(folder: &Path) -> Result<Self, StoreError> {
+        DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(StoreError::io("make", folder))?;
+        let path = folder.join(LOCK_FILE);
+        let mut options = OpenOptions::new();
+        let options = options.write(true).create(true).truncate(false).mode(0o600);
+        let lock = options.open(&path).map_err(StoreError::io("lock", &path))?;
+        // SAFETY: the descriptor is open and outlives the call; flock touches no memory.
+        if unsafe { libc::flock(lock.as_raw_fd(), libc::LOCK_EX | libc::LOCK_NB) } != 0 {
+            return Err(StoreError::Locked(folder.to_owned()));
+        }
+        Ok(Self { folder: folder.to_owned(), _lock: lock })
+    }
+
+    /// The folder.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// What is remembered. A file that cannot be read is not a first start: entries stay forbidden
+    /// (REDUCE_ONLY) until a person has looked.
+    pub fn recall(&self) -> Memory {
+        let path = self.folder.join(LEDGER_FILE);
+        let damaged = |why: String| Memory {
+            ledger: Ledger { level: Level::ReduceOnly, ..Ledger::default() },
+            damaged: Some(format!("{}: {why}", path.display())),
+            ..Memory::default()
+        };
+        match read_json::<Saved>(&path) {
+            Ok(saved) => {
+                let identity = |saved: SavedProcess| ProcessIdentity {
+                    pid: saved.pid,
+                    start_ticks: saved.start_ticks,
+                    boot: saved.boot,
+                };
+                Memory {
+                    ledger: saved.ledger,
+                    engine: saved.engine.map(identity),
+                    instruments: saved.instruments,
+                    damaged: None,
+                }
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Memory::default(),
+            Err(error) => damaged(error.to_string()),
+        }
+    }
+
+    /// Remembers, on disk when it returns.
+    ///
+    /// # Errors
+    /// The system refuses; what was remembered before stands.
+    pub fn save(
+        &self,
+        ledger: &Ledger,
+        engine: Option<ProcessIdentity>,
+        instruments: Vec<KnownSymbol>,
+    ) -> Result<(), StoreError> {
+        let process = |engine: ProcessIdentity| SavedProcess {
+            pid: engine.pid,
+            start_ticks: engine.start_ticks,
+            boot: engine.boot,
+        };
+        let saved = Saved { ledger: *ledger, engine: engine.map(process), instruments };
+        let path = self.folder.join(LEDGER_FILE);
+        let bytes = serde_json::to_vec_pretty(&saved).map_err(io::Error::other);
+        bytes.and_then(|bytes| write_whole(&path, &bytes)).map_err(StoreError::io("write", &path))
+    }
+}
+
+/// Reads JSON.
+pub(super) fn read_json<T: DeserializeOwned>(path: &Path) -> io::Result<T> {
+    serde_json::from_slice(&fs::read(path)?).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
+}
+
+/// Writes a file such that it is there whole, on disk, or not at all.
+pub(super) fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let temporary = path.with_extension("new");
+    let mut options = OpenOptions::new();
+    let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
+    file.write_all(bytes)?;
+    file.sync_all()?;
+    fs::rename(&temporary, path)?;
+    match path.parent() {
+        Some(folder) => File::open(folder)?.sync_all(),
+        None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::Money;
+    use crate::guardian::ledger::Day;
+
+    #[test]
+    fn what_is_saved_is_recalled_and_damage_is_no_first_start() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path()).unwrap();
+        assert_eq!(store.recall(), Memory::default());
+        let day = Day { number: 20_000, reference: Money::whole(10_000), transfers: Money::ZERO };
+        let ledger = Ledger { level: Level::Halt, latches: 3, day: Some(day), peak: Some(Money::whole(11_000)) };
+        let me = ProcessIdentity::current().unwrap();
+        store.save(&ledger, Some(me), vec![]).unwrap();
+        let expected = Memory { ledger, engine: Some(me), ..Memory::default() };
+        assert_eq!(store.recall(), expected);
+        let path = folder.path().join(LEDGER_FILE);
+        let whole = fs::read(&path).unwrap();
+        for length in 0..whole.len() - 1 {
+            fs::write(&path, &whole[..length]).unwrap();
+            let memory = store.recall();
+            assert!(memory.damaged.is_some() && memory.ledger.level == Level::ReduceOnly, "cut at {length}");
+        }
+    }
+
+    #[test]
+    fn one_account_has_one_guardian() {
+        let folder = tempfile::tempdir().unwrap();
+        let first = Store::open(folder.path()).unwrap();
+        assert!(matches!(Store::open(folder.path()), Err(StoreError::Locked(_))));
+        drop(first);
+        Store::open(folder.path()).unwrap();
+    }
+}
