@@ -136,6 +136,10 @@ impl Desk {
     pub(super) fn open_session(&mut self, tag: &str, info: &SessionInfo) {
         // A table that does not hold is shown as symbols unknown, not refused: this is no engine.
         let instruments = InstrumentTable::new(info.instruments.iter().cloned()).unwrap_or_default();
+        // The account's currency: what every profit of the session is paid in.
+        if let Some((_, first)) = instruments.iter().next() {
+            first.spec().currency.clone_into(&mut self.today.currency);
+        }
         let stops = Config::parse(&info.config, std::path::Path::new("session.toml")).ok();
         self.session = SessionView {
             tag: tag.to_owned(),
@@ -317,9 +321,6 @@ impl Desk {
         day.worst = day.worst.min(net);
         day.peak = day.peak.max(day.net);
         day.drawdown = day.drawdown.max(day.peak.checked_sub(day.net).unwrap_or(Money::MAX));
-        if let Some(instrument) = self.session.instruments.get(event.instrument) {
-            instrument.spec().currency.clone_into(&mut self.today.currency);
-        }
         self.tell_closed(event, &costs, net);
     }
 

@@ -3,7 +3,7 @@
 use super::alert::{Alert, Mood, Severity};
 use super::desk::{Day, Desk};
 use super::render::{clock, duration};
-use super::story::{long_or_short, money, signed_money, trades};
+use super::story::{cash, long_or_short, money, signed_money, trades};
 use crate::core::payload::{LinkChannel, LinkState};
 use crate::core::time::DAY;
 use crate::core::{Money, Nanos};
@@ -48,7 +48,7 @@ impl Desk {
 
     fn day_line(&self) -> String {
         let day = &self.today;
-        format!("Day: {} {}, {}", signed_money(day.net), day.currency, trades(day.trades, day.wins)).replace(" ,", ",")
+        format!("Day: {}, {}", cash(signed_money(day.net), &day.currency), trades(day.trades, day.wins))
     }
 
     /// The day's profit and what is still open.
@@ -57,24 +57,25 @@ impl Desk {
         let currency = &day.currency;
         let mut lines = vec![format!("{} · {}", self.head.sender(), clock(now))];
         let since = if day.start_ns == 0 { String::new() } else { format!(" since {}", clock(Nanos(day.start_ns))) };
-        lines.push(format!("Closed{since}: {} {currency}, {}", signed_money(day.net), trades(day.trades, day.wins)));
+        let net = cash(signed_money(day.net), currency);
+        lines.push(format!("Closed{since}: {net}, {}", trades(day.trades, day.wins)));
         lines.extend(costs_line(day));
         lines.push(match self.unrealised() {
-            Some(open) => format!("Open: {} {currency} at the side to close on", signed_money(open)),
+            Some(open) => format!("Open: {} at the side to close on", cash(signed_money(open), currency)),
             None => "Open: not known, a quote is missing".to_owned(),
         });
         let session = &self.session;
         if session.start_balance.is_positive() {
             let balance = session.start_balance.checked_add(session.net).unwrap_or(Money::ZERO);
             lines.push(format!(
-                "Session: {} {currency}, balance {} of {} at its start",
-                signed_money(session.net),
+                "Session: {}, balance {} of {} at its start",
+                cash(signed_money(session.net), currency),
                 money(balance),
                 money(session.start_balance)
             ));
         }
         if let Some(equity) = session.venue_equity {
-            lines.push(format!("Equity at the venue: {} {currency}", money(equity)));
+            lines.push(format!("Equity at the venue: {}", cash(money(equity), currency)));
         }
         lines.push("By the journal; the venue's statement is the truth.".to_owned());
         lines.join("\n")
@@ -97,7 +98,7 @@ impl Desk {
             };
             let held = duration(now.since(holding.opened).0);
             lines.push(format!(
-                "{} {} {instrument} {from:.decimals$} → {mark}: {profit}, held {held}",
+                "{} {:.2} {instrument} {from:.decimals$} → {mark}: {profit}, held {held}",
                 long_or_short(side),
                 holding.position.quantity()
             ));
@@ -111,9 +112,8 @@ impl Desk {
     /// The day that ended, once it has. Sent even when nothing happened: silence is suspicious.
     pub(super) fn summary(&self, day: &Day) -> Alert {
         let ended = Nanos(day.start_ns + DAY);
-        let currency = &day.currency;
-        let title = format!("DAY {} {currency}, {}", signed_money(day.net), trades(day.trades, day.wins));
-        let title = title.replace(" ,", ",");
+        let net = cash(signed_money(day.net), &day.currency);
+        let title = format!("DAY {net}, {}", trades(day.trades, day.wins));
         let mut alert = Alert::new(format!("day-{}", &ended.to_string()[..10]), Severity::Info, ended, title);
         alert.mood = match day.net.units() {
             0 => Mood::Plain,
@@ -152,5 +152,5 @@ impl Desk {
 }
 
 fn costs_line(day: &Day) -> Option<String> {
-    (day.trades > 0).then(|| format!("fees {}, slippage {} {}", money(day.fees), money(day.slippage), day.currency))
+    (day.trades > 0).then(|| format!("fees {}, slippage {}", money(day.fees), cash(money(day.slippage), &day.currency)))
 }

@@ -160,11 +160,12 @@ impl JournalWatch {
     /// The lock of a session is held while its engine lives; the kernel drops it when the process ends.
     fn look_after_engine(&mut self, desk: &mut Desk, now: Nanos) {
         let Some(following) = &mut self.following else { return };
-        if self.cursor.ended {
-            desk.engine_alive = Some(false);
+        desk.engine_alive = lock_is_held(&following.directory);
+        if self.cursor.ended && desk.engine_alive == Some(false) {
             return;
         }
-        desk.engine_alive = lock_is_held(&following.directory);
+        // A session whose engine came back ends once more.
+        self.cursor.ended = false;
         if desk.engine_alive != Some(false) {
             following.lock_was_free = false;
         } else if !std::mem::replace(&mut following.lock_was_free, true) {
@@ -172,7 +173,7 @@ impl JournalWatch {
         } else {
             self.cursor.ended = true;
             if !self.quiet {
-                desk.tell_engine_end(following.was_closed(), now);
+                desk.tell_engine_end(following.was_closed(), following.inputs, now);
             }
         }
     }
@@ -220,9 +221,10 @@ impl Following {
         }
     }
 
-    /// A writer that closes cuts its files to what was written; a killed one leaves them preallocated.
+    /// A writer that closes cuts its files to what was written and at most a page more; a killed one leaves them
+    /// preallocated.
     fn was_closed(&self) -> bool {
-        let slack = 2 * EVENT_BYTES as u64;
+        let slack = 4096 + 2 * EVENT_BYTES as u64;
         [(StreamName::Input, &self.input), (StreamName::Output, &self.output)].into_iter().all(|(stream, reader)| {
             let total = self.session.stream(stream).map(|fresh| fresh.progress().1).unwrap_or(u64::MAX);
             total <= reader.progress().0 + slack

@@ -56,6 +56,9 @@ fn mark(alert: &Alert) -> &'static str {
 /// `24 Nov 14:03:22.117Z`.
 pub(super) fn clock(at: Nanos) -> String {
     const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+    if at == Nanos::NONE {
+        return "time unknown".to_owned();
+    }
     let (_, month, day) = at.civil_date();
     let month = MONTHS.get((month as usize).wrapping_sub(1)).copied().unwrap_or("?");
     format!("{day} {month} {}Z", &at.to_string()[11..23])
@@ -293,5 +296,7 @@ mod tests {
         ] {
             assert_eq!(duration(nanos), text);
         }
+        assert_eq!(clock(Nanos::NONE), "time unknown", "an event from outside may have no time");
+        assert_eq!(clock(Nanos::MAX).len(), "21 Jul 23:34:33.709Z".len());
     }
 }

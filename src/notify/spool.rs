@@ -275,6 +275,9 @@ mod tests {
     }
 
     proptest! {
+        // Each step is synced to disk: few cases, long ones.
+        #![proptest_config(ProptestConfig::with_cases(24))]
+
         /// Any mix of pushes, deliveries and deaths: nothing accepted is lost, nothing delivered comes back.
         #[test]
         fn nothing_is_lost_or_doubled_over_restarts(steps in proptest::collection::vec((0u8..4, 0u32..12), 1..60)) {

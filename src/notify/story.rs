@@ -54,7 +54,7 @@ impl Desk {
         let opened = TradeOpened::of(event);
         let side = Side::from_flags(event.flags).unwrap_or(Side::Buy);
         let (id, symbol) = (event.instrument, self.symbol(event.instrument));
-        let title = format!("{} {} {symbol} @ {}", verb(side), opened.qty, self.price(id, opened.price));
+        let title = format!("{} {:.2} {symbol} @ {}", verb(side), opened.qty, self.price(id, opened.price));
         let mut alert = Alert::new(self.id(event), Severity::Info, event.local_ns, title);
         let mut why = Vec::new();
         if let Some(holding) = self.session.holdings.get(id.index()) {
@@ -91,7 +91,7 @@ impl Desk {
         let currency = self.today.currency.clone();
         let side = Side::from_flags(event.flags).unwrap_or(Side::Buy);
         let closed = self.session.holdings.get_mut(id.index()).and_then(|holding| holding.closed.take());
-        let result = format!("{} {currency}", signed_money(net));
+        let result = cash(signed_money(net), &currency);
         let mut facts = Vec::new();
         let title = if let Some(closed) = closed {
             let points = self.instrument(id).map(|instrument| {
@@ -106,13 +106,13 @@ impl Desk {
                 self.price(id, closed.exit),
                 points.unwrap_or_default()
             ));
-            format!("CLOSED {} {} {}: {result}", long_or_short(side), closed.qty, self.symbol(id))
+            format!("CLOSED {} {:.2} {}: {result}", long_or_short(side), closed.qty, self.symbol(id))
         } else {
             format!("CLOSED {}: {result}", self.symbol(id))
         };
-        facts.push(format!("fees {}, slippage {} {currency}", money(costs.fees), money(costs.slippage)));
+        facts.push(format!("fees {}, slippage {}", money(costs.fees), cash(money(costs.slippage), &currency)));
         let day = &self.today;
-        facts.push(format!("day {} {currency}, {}", signed_money(day.net), trades(day.trades, day.wins)));
+        facts.push(format!("day {}, {}", cash(signed_money(day.net), &currency), trades(day.trades, day.wins)));
         let mut alert = Alert::new(self.id(event), Severity::Info, event.local_ns, title);
         alert.mood = if net.units() < 0 { Mood::Bad } else { Mood::Good };
         alert.facts = facts;
@@ -207,7 +207,11 @@ impl Desk {
                 self.session.instruments.iter().take(12).map(|(_, i)| i.spec().symbol.clone()).collect();
             let more = self.session.instruments.len() - symbols.len();
             let more = if more > 0 { format!(" and {more} more") } else { String::new() };
-            alert.facts.push(format!("balance {}, {}{more}", money(control.balance), symbols.join(", ")));
+            alert.facts.push(format!(
+                "balance {}, {}{more}",
+                cash(money(control.balance), &self.today.currency),
+                symbols.join(", ")
+            ));
             alert.facts.push(format!("session {}", self.session.tag));
         } else {
             alert.facts.extend(self.open_text());
@@ -217,7 +221,7 @@ impl Desk {
     }
 
     /// The engine's process ended: `clean` when its journal was closed in good order.
-    pub(super) fn tell_engine_end(&mut self, clean: bool, at: Nanos) {
+    pub(super) fn tell_engine_end(&mut self, clean: bool, inputs: u64, at: Nanos) {
         let open = self.open().count() > 0;
         let (severity, title) = match (clean, open) {
             (true, false) => (Severity::Info, "Engine STOPPED, flat"),
@@ -225,11 +229,11 @@ impl Desk {
             (false, false) => (Severity::Critical, "Engine DIED, flat"),
             (false, true) => (Severity::Critical, "Engine DIED with an OPEN POSITION"),
         };
-        let mut alert = Alert::new(format!("{}#end", self.session.tag), severity, at, title.to_owned());
+        let mut alert = Alert::new(format!("{}#end{inputs}", self.session.tag), severity, at, title.to_owned());
         alert.facts.extend(self.open_text());
         let day = &self.today;
-        let currency = &day.currency;
-        alert.facts.push(format!("day {} {currency}, {}", signed_money(day.net), trades(day.trades, day.wins)));
+        let net = cash(signed_money(day.net), &day.currency);
+        alert.facts.push(format!("day {net}, {}", trades(day.trades, day.wins)));
         if open {
             alert.doing = "the guardian acts by its policy for a dead engine".into();
             alert.todo = "watch for FLAT from the guardian; if none comes, close by hand".into();
@@ -246,7 +250,7 @@ impl Desk {
             let side = holding.position.side()?;
             let decimals = instrument.price_decimals();
             let from = holding.position.average_price().map_or_else(|| "?".into(), |p| format!("{p:.decimals$}"));
-            held.push(format!("{} {} {instrument} from {from}", long_or_short(side), holding.position.quantity()));
+            held.push(format!("{} {:.2} {instrument} from {from}", long_or_short(side), holding.position.quantity()));
         }
         (!held.is_empty()).then(|| format!("open: {}", held.join(", ")))
     }
@@ -302,6 +306,11 @@ pub(super) fn money(amount: Money) -> String {
     }
     let sign = if amount.units() < 0 && cents > 0 { "-" } else { "" };
     format!("{sign}{grouped}.{:02}", cents % 100)
+}
+
+/// An amount with its currency, where that is known.
+pub(super) fn cash(amount: String, currency: &str) -> String {
+    if currency.is_empty() { amount } else { format!("{amount} {currency}") }
 }
 
 /// As [`money`], with a plus for profits.
