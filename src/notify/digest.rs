@@ -154,3 +154,72 @@ impl Desk {
 fn costs_line(day: &Day) -> Option<String> {
     (day.trades > 0).then(|| format!("fees {}, slippage {}", money(day.fees), cash(money(day.slippage), &day.currency)))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::render::Letterhead;
+    use super::*;
+    use crate::core::time::SECOND;
+    use crate::core::{Money, Span};
+
+    fn desk(offset: u64) -> Desk {
+        Desk::new(Letterhead::new("live", "1234", ""), Span::seconds(offset * 3600))
+    }
+
+    fn at(day: u32, hour: u64) -> Nanos {
+        Nanos::from_civil(2024, 11, day, hour * 3600 * SECOND).unwrap()
+    }
+
+    #[test]
+    fn a_day_ends_at_its_hour_and_a_clock_that_steps_back_opens_none() {
+        let mut desk = desk(22);
+        assert!(!desk.roll(at(24, 10)), "the first instant begins a day, it ends none");
+        assert_eq!(Nanos(desk.today.start_ns), at(23, 22));
+        desk.today.trades = 3;
+        assert!(!desk.roll(at(24, 21)));
+        assert!(desk.roll(at(24, 22)));
+        assert_eq!((desk.yesterday.as_ref().map(|day| day.trades), desk.today.trades), (Some(3), 0));
+        assert!(!desk.roll(at(20, 0)), "back in time");
+        assert_eq!(Nanos(desk.today.start_ns), at(24, 22));
+    }
+
+    #[test]
+    fn the_summary_says_what_a_day_was_and_that_a_silent_one_was_silent() {
+        let money = |text: &str| text.parse::<Money>().unwrap();
+        let day = Day {
+            start_ns: at(23, 22).0,
+            currency: "USD".into(),
+            net: money("-1234.5"),
+            fees: money("12"),
+            slippage: money("3.2"),
+            trades: 7,
+            wins: 5,
+            best: money("80"),
+            worst: money("-1500"),
+            drawdown: money("1500"),
+            signals: 40,
+            passed: 9,
+            orders: 16,
+            rejects: 1,
+            refusals: [("gated", 31), ("stale-market-data", 2)].map(|(name, count)| (name.to_owned(), count)).into(),
+            incidents: vec!["24 Nov 14:03:22.117Z Connection LOST: orders".into()],
+            link_losses: 1,
+            ..Day::default()
+        };
+        let alert = desk(22).summary(&day);
+        let text = super::super::render::plain(&alert, &Letterhead::new("live", "1234", ""));
+        println!("{text}");
+        for line in [
+            "🔻 LIVE ···1234 | DAY -1,234.50 USD, 7 trades, 5 won",
+            "best +80.00, worst -1,500.00, largest fall 1,500.00",
+            "no trade because: gated 31, stale-market-data 2",
+            "  24 Nov 14:03:22.117Z Connection LOST: orders",
+            "24 Nov 22:00:00.000Z · INFO · day-2024-11-24",
+        ] {
+            assert!(text.lines().any(|found| found == line), "{line}\n{text}");
+        }
+        let silent = desk(22).summary(&Day { start_ns: at(23, 22).0, ..Day::default() });
+        assert_eq!(silent.title, "DAY 0.00, no trades");
+        assert!(silent.facts.contains(&"no warnings".to_owned()), "{silent:?}");
+    }
+}

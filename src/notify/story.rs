@@ -3,7 +3,7 @@
 use super::alert::{Alert, Mood, Severity};
 use super::desk::Desk;
 use super::render::duration;
-use super::tables::{Words, alert_words, refusal_words, reject_words};
+use super::tables::{Words, alert_words, is_of_account, refusal_words, reject_words};
 use crate::core::payload::{
     AlertCode, AlertRecord, Control, ControlCode, LinkChannel, LinkState, OrderReject, Refusal, RefusalRecord,
     TradeCosts, TradeOpened,
@@ -39,8 +39,9 @@ impl Desk {
         self.out.push(alert);
     }
 
-    fn tell_words(&mut self, event: &Event, words: &Words, group: String, facts: Vec<String>) {
-        let about = self.instrument(event.instrument).map_or_else(String::new, |i| format!(" {}", i.spec().symbol));
+    fn tell_words(&mut self, event: &Event, words: &Words, whole_account: bool, group: String, facts: Vec<String>) {
+        let instrument = self.instrument(event.instrument).filter(|_| !whole_account);
+        let about = instrument.map_or_else(String::new, |instrument| format!(": {instrument}"));
         let title = format!("{}{about}", words.title);
         let mut alert = Alert::new(self.id(event), words.severity, event.local_ns, title);
         alert.group = group;
@@ -125,7 +126,7 @@ impl Desk {
         *self.today.refusals.entry(name.to_owned()).or_default() += 1;
         let Some(words) = record.reason.and_then(refusal_words) else { return };
         let facts = record.reason.and_then(|reason| limit_text(reason, &record)).into_iter().collect();
-        self.tell_words(event, &words, format!("refusal/{name}/{}", event.instrument.0), facts);
+        self.tell_words(event, &words, false, format!("refusal/{name}/{}", event.instrument.0), facts);
     }
 
     pub(super) fn tell_reject(&mut self, event: &Event) {
@@ -134,28 +135,39 @@ impl Desk {
         let Some(words) = reject.code.and_then(reject_words) else { return };
         let name = reject.code.map_or("unknown", crate::core::payload::RejectCode::name);
         let facts = vec![format!("order {}", reject.order)];
-        self.tell_words(event, &words, format!("reject/{name}/{}", event.instrument.0), facts);
+        self.tell_words(event, &words, false, format!("reject/{name}/{}", event.instrument.0), facts);
     }
 
     pub(super) fn tell_alert(&mut self, event: &Event) {
         let record = AlertRecord::of(event);
         let name = record.code.map_or("unknown", AlertCode::name);
+        let Some(words) = alert_words(record.code) else { return };
         let lots = |units: i64| Qty::from_units(units);
         let detail = match record.code {
             Some(AlertCode::Overfill) => {
                 format!("filled {} lots, at most {} were open", lots(record.found), lots(record.expected))
             }
-            Some(AlertCode::UnknownExecution) => format!("{} lots", lots(record.found)),
+            Some(AlertCode::UnknownExecution | AlertCode::OrphanOrder | AlertCode::ForeignOrder) => {
+                format!("{} lots", lots(record.found))
+            }
+            Some(AlertCode::PositionMismatch) => {
+                format!("venue {} lots, own books {}", lots(record.found), lots(record.expected))
+            }
+            Some(AlertCode::BalanceMismatch) => {
+                let cash = |units: i64| money(Money::from_units(units));
+                format!("venue {}, own books {}", cash(record.found), cash(record.expected))
+            }
+            Some(AlertCode::ReconcileLate) => format!("round {}", record.found),
             Some(AlertCode::AckTimeout) => {
                 let late = Nanos(record.found as u64).since(Nanos(record.expected as u64));
                 format!("answer due {} ago", duration(late.0))
             }
             _ => format!("found {}, expected {}", record.found, record.expected),
         };
-        let facts = vec![format!("order {}: {detail}", record.order)];
+        let order = if record.order.0 == 0 { String::new() } else { format!("order {}: ", record.order) };
         // Each order is news of its own; the same order's complaint is not.
         let group = format!("alert/{name}/{}/{}", event.instrument.0, record.order);
-        self.tell_words(event, &alert_words(record.code), group, facts);
+        self.tell_words(event, &words, is_of_account(record.code), group, vec![format!("{order}{detail}")]);
     }
 
     pub(super) fn tell_link(

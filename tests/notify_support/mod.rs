@@ -308,7 +308,7 @@ impl Session {
         self.output(&submit, EventKind::Submit, side);
         let execution = u64::from(self.orders);
         self.input(&Fill { order, execution, price: price(at), qty }, EventKind::Fill);
-        self.input(&Fee { order, execution, amount: price_money("0.35") }, EventKind::Fee);
+        self.input(&Fee { order, execution, amount: price_money("0.35"), base: Qty::ZERO }, EventKind::Fee);
     }
 
     pub(crate) fn open(&mut self, side: Side, at: &str, lots: &str) {
