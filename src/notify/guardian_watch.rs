@@ -131,7 +131,7 @@ fn alert_of(line: &Line) -> Alert {
     };
     let title = if line.title.is_empty() { format!("guardian: {}", line.code) } else { one_line(&line.title, 200) };
     // The file may be started anew, so the time is part of the occurrence's name.
-    let id = format!("guardian#{}@{:x}", line.seq, line.ts_ns / 1_000_000 & 0xff_ffff);
+    let id = format!("guardian#{}@{:x}", line.seq, (line.ts_ns / 1_000_000) & 0xff_ffff);
     let mut alert = Alert::new(id, severity, Nanos(line.ts_ns), title);
     if !line.text.is_empty() {
         alert.facts.push(one_line(&line.text, 1000));

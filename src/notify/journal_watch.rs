@@ -165,13 +165,14 @@ impl JournalWatch {
         self.cursor.ended = false;
         if desk.engine_alive != Some(false) {
             following.lock_was_free = false;
+        } else if self.quiet {
+            // An end that was before the first start is history.
+            self.cursor.ended = true;
         } else if !std::mem::replace(&mut following.lock_was_free, true) {
             // What was written between the last read and the end is read before the end is told.
         } else {
             self.cursor.ended = true;
-            if !self.quiet {
-                desk.tell_engine_end(following.was_closed(), following.inputs, now);
-            }
+            desk.tell_engine_end(following.was_closed(), following.inputs, now);
         }
     }
 }
@@ -365,6 +366,17 @@ mod tests {
             assert_eq!((second.cursor.input, second.cursor.output), (inputs, outputs));
             assert!(after.open().next().is_none(), "flat again");
         }
+    }
+
+    #[test]
+    fn a_session_that_had_ended_before_the_first_start_is_history() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut writer = create(&folder.path().join("a"));
+        trade(&mut writer, 0);
+        writer.close().unwrap();
+        let (mut watch, mut desk) = (JournalWatch::new(folder.path(), None), desk());
+        let told: Vec<String> = (0..4).flat_map(|_| read(&mut watch, &mut desk)).collect();
+        assert_eq!(told, Vec::<String>::new());
     }
 
     #[test]

@@ -202,6 +202,15 @@ impl Place {
         notifier
     }
 
+    /// Waits until a channel's queue is empty.
+    pub(crate) fn wait_delivered(&self, channel: &str) {
+        let queue = self.path(&format!("state/queue/{channel}"));
+        wait_for("an empty queue", || {
+            let mut files = std::fs::read_dir(&queue).unwrap().flatten();
+            (!files.any(|file| file.path().extension().is_some_and(|extension| extension == "json"))).then_some(())
+        });
+    }
+
     /// Appends a line to the guardian's events.
     pub(crate) fn guardian(&self, seq: u64, severity: &str, code: &str, title: &str) {
         let mut file = std::fs::File::options()

@@ -3,14 +3,13 @@
 Prints its port, then one JSON line for each mail, read by Python's own mail parser. Modes: `good`; `plain` offers no
 STARTTLS; `busy` answers 451 to the first mail.
 """
+import asyncio
 import email
 import email.policy
 import json
 import ssl
 import sys
-import time
 
-from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, AuthResult
 
 certificate, key, mode = sys.argv[1:4]
@@ -37,16 +36,13 @@ def authenticate(server, session, envelope, mechanism, data):
     return AuthResult(success=good, auth_data=[data.login.decode()] if good else None, handled=False)
 
 
-class Local(Controller):
-    def factory(self):
-        tls = {} if mode == "plain" else {"tls_context": context, "require_starttls": True}
-        return SMTP(self.handler, authenticator=authenticate, auth_required=mode != "plain", **tls)
+async def main():
+    tls = {} if mode == "plain" else {"tls_context": context, "require_starttls": True}
+    handler, options = Handler(), {"authenticator": authenticate, "auth_required": mode != "plain"}
+    loop = asyncio.get_running_loop()
+    server = await loop.create_server(lambda: SMTP(handler, loop=loop, **options, **tls), "127.0.0.1", 0)
+    print(server.sockets[0].getsockname()[1], flush=True)
+    await server.serve_forever()
 
 
-controller = Local(Handler(), hostname="127.0.0.1", port=0)
-# Port 0: the port is known only once it is bound, and aiosmtpd's own check connects to the one it was given.
-controller._trigger_server = lambda: None
-controller.start()
-print(controller.server.sockets[0].getsockname()[1], flush=True)
-while True:
-    time.sleep(3600)
+asyncio.run(main())

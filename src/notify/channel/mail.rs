@@ -5,6 +5,7 @@ use std::error::Error as _;
 use std::time::Duration;
 
 use lettre::message::Mailbox;
+use lettre::message::header::ContentType;
 use lettre::transport::smtp::authentication::Credentials;
 use lettre::transport::smtp::client::{Certificate, Tls, TlsParameters};
 use lettre::{Message, SmtpTransport, Transport};
@@ -75,6 +76,8 @@ impl Mail {
             .from(self.from.clone())
             .subject(subject(alerts, &self.head))
             .message_id(Some(format!("<{left:08x}{right:08x}.alert@pawl>")))
+            // Without it the text has no character set, and marks and dashes arrive as noise.
+            .header(ContentType::TEXT_PLAIN)
             .date_now();
         for to in &self.to {
             builder = builder.to(to.clone());
