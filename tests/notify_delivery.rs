@@ -43,7 +43,9 @@ fn a_trade_is_told_once_over_crashes_and_history_is_not_told() {
     place.guardian(2, "critical", "not-flat", "NOT FLAT after 10s");
     let mut notifier = place.start();
     println!("{}", server.wait_text("SELL 0.20 EURUSD @ 1.08300"));
-    println!("{}", server.wait_text("EXIT FAILING: EURUSD"));
+    let failing = server.wait_text("EXIT FAILING (EURUSD)");
+    println!("{failing}");
+    assert!(failing.contains("order 00000001-1: 1 lots left"), "{failing}");
     println!("{}", server.wait_text("NOT FLAT after 10s"));
     session.close(Side::Sell, "1.08300", "1.08350", "0.20", "-10");
     session.quote("1.08190", "1.08195");
@@ -215,7 +217,7 @@ fn a_complaint_is_sent_once_and_daily_business_not_at_all() {
     let text = server.wait_text("Connection back: orders");
     println!("{text}");
     println!("{}", server.wait_text("Connection LOST: orders"));
-    let stale = server.wait_text("market data is stale: EURUSD");
+    let stale = server.wait_text("market data is stale (EURUSD)");
     println!("{stale}");
     assert!(stale.contains("3.0s (limit 2.0s)"), "{stale}");
     notifier.stop();

@@ -46,8 +46,8 @@ fn mark(alert: &Alert) -> &'static str {
     match (alert.severity, alert.mood) {
         (Severity::Critical, Mood::Good) => "✅",
         (Severity::Critical, _) => "🔴",
+        (Severity::Warning | Severity::Info, Mood::Good) => "🟢",
         (Severity::Warning, _) => "🟠",
-        (Severity::Info, Mood::Good) => "🟢",
         (Severity::Info, Mood::Bad) => "🔻",
         (Severity::Info, Mood::Plain) => "🔵",
     }
@@ -140,7 +140,7 @@ pub(super) fn discord(alerts: &[Alert], head: &Letterhead) -> Value {
         .iter()
         .map(|alert| {
             let colour = match (alert.severity, alert.mood) {
-                (Severity::Critical | Severity::Info, Mood::Good) => 0x2e_cc71,
+                (_, Mood::Good) => 0x2e_cc71,
                 (Severity::Critical, _) => 0xff_0000,
                 (Severity::Warning, _) => 0xff_a500,
                 (Severity::Info, Mood::Bad) => 0xc0_392b,

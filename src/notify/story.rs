@@ -41,7 +41,7 @@ impl Desk {
 
     fn tell_words(&mut self, event: &Event, words: &Words, whole_account: bool, group: String, facts: Vec<String>) {
         let instrument = self.instrument(event.instrument).filter(|_| !whole_account);
-        let about = instrument.map_or_else(String::new, |instrument| format!(": {instrument}"));
+        let about = instrument.map_or_else(String::new, |instrument| format!(" ({instrument})"));
         let title = format!("{}{about}", words.title);
         let mut alert = Alert::new(self.id(event), words.severity, event.local_ns, title);
         alert.group = group;
@@ -158,6 +158,12 @@ impl Desk {
                 format!("venue {}, own books {}", cash(record.found), cash(record.expected))
             }
             Some(AlertCode::ReconcileLate) => format!("round {}", record.found),
+            Some(AlertCode::ExitFailing) if record.order.0 != 0 => format!("{} lots left", lots(record.found)),
+            Some(AlertCode::ExitFailing) => {
+                let touch = self.price(event.instrument, Price::from_units(record.found));
+                format!("no order can be made of what is left at {touch}")
+            }
+            Some(AlertCode::OrderLost) => format!("{} lots", lots(record.expected)),
             Some(AlertCode::AckTimeout) => {
                 let late = Nanos(record.found as u64).since(Nanos(record.expected as u64));
                 format!("answer due {} ago", duration(late.0))

@@ -95,8 +95,8 @@ impl Channel for Mail {
             Ok(_) => Outcome::Delivered,
             Err(error) => {
                 // Server and library may echo what was sent: scrubbed like everything from outside.
-                let cause = error.source().map_or_else(String::new, |cause| format!(": {cause}"));
-                let said = self.scrubber.clean(&format!("{error}{cause}"));
+                let said =
+                    if is_slow(&error) { "no answer in time".into() } else { self.scrubber.clean(&error.to_string()) };
                 let code = error.status().map(u16::from);
                 match code {
                     Some(530 | 534 | 535) => Outcome::LockedOut(said),
@@ -110,4 +110,16 @@ impl Channel for Mail {
     fn most(&self) -> usize {
         20
     }
+}
+
+/// A socket's timeout, which the system calls a lack of resources.
+fn is_slow(error: &lettre::transport::smtp::Error) -> bool {
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        if let Some(error) = inner.downcast_ref::<std::io::Error>() {
+            return matches!(error.kind(), std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut);
+        }
+        cause = inner.source();
+    }
+    false
 }
