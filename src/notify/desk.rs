@@ -366,8 +366,9 @@ impl Desk {
         let mut sum = Money::ZERO;
         for (id, instrument) in self.session.instruments.iter() {
             let Some(holding) = self.session.holdings.get(id.index()) else { continue };
-            let Some(mark) = holding.mark() else { continue };
-            sum = sum.checked_add(instrument.value(holding.position.unrealised(mark?)?)?)?;
+            if holding.position.side().is_some() {
+                sum = sum.checked_add(instrument.value(holding.position.unrealised(holding.mark()?)?)?)?;
+            }
         }
         Some(sum)
     }
@@ -380,12 +381,12 @@ impl Desk {
 }
 
 impl Holding {
-    /// The price to close at: `None` when flat, `Some(None)` before the first quote.
-    pub(super) fn mark(&self) -> Option<Option<Price>> {
+    /// The price to close at; `None` when flat, and before the first quote.
+    pub(super) fn mark(&self) -> Option<Price> {
         let price = match self.position.side()? {
             Side::Buy => self.quote.0,
             Side::Sell => self.quote.1,
         };
-        Some(price.is_positive().then_some(price))
+        price.is_positive().then_some(price)
     }
 }

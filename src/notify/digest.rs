@@ -88,7 +88,7 @@ impl Desk {
             let Some(side) = holding.position.side() else { continue };
             let decimals = instrument.price_decimals();
             let from = holding.position.average_price().unwrap_or_default();
-            let (mark, profit) = match holding.mark().flatten() {
+            let (mark, profit) = match holding.mark() {
                 Some(mark) => {
                     let profit = holding.position.unrealised(mark).and_then(|value| instrument.value(value));
                     let profit = profit.map_or_else(|| "?".to_owned(), signed_money);

@@ -214,7 +214,7 @@ impl Following {
     fn was_closed(&self) -> bool {
         let slack = 4096 + 2 * EVENT_BYTES as u64;
         [(StreamName::Input, &self.input), (StreamName::Output, &self.output)].into_iter().all(|(stream, reader)| {
-            let total = self.session.stream(stream).map(|fresh| fresh.progress().1).unwrap_or(u64::MAX);
+            let total = self.session.stream(stream).map_or(u64::MAX, |fresh| fresh.progress().1);
             total <= reader.progress().0 + slack
         })
     }

@@ -116,15 +116,14 @@ pub(super) fn plain_all(alerts: &[Alert], head: &Letterhead) -> String {
 /// Telegram's HTML: only `<b>` and `<i>`, everything else escaped.
 pub(super) fn html_all(alerts: &[Alert], head: &Letterhead) -> String {
     let one = |alert: &Alert| {
-        let mut text = format!("{} {} | <b>{}</b>\n", mark(alert), escaped(&head.sender()), escaped(&alert.title));
-        for line in body(alert, head) {
-            match line.strip_prefix("YOU: ") {
-                Some(rest) => text.push_str(&format!("<b>YOU: {}</b>\n", escaped(rest))),
-                None => text.push_str(&format!("{}\n", escaped(&line))),
-            }
-        }
-        text.push_str(&format!("<i>{}</i>", escaped(&foot(alert))));
-        text
+        let first = format!("{} {} | <b>{}</b>", mark(alert), escaped(&head.sender()), escaped(&alert.title));
+        let mut lines = vec![first];
+        lines.extend(body(alert, head).iter().map(|line| match line.strip_prefix("YOU: ") {
+            Some(rest) => format!("<b>YOU: {}</b>", escaped(rest)),
+            None => escaped(line),
+        }));
+        lines.push(format!("<i>{}</i>", escaped(&foot(alert))));
+        lines.join("\n")
     };
     alerts.iter().map(one).collect::<Vec<_>>().join("\n\n")
 }

@@ -80,9 +80,9 @@ impl Spool {
         for id in text.lines().filter(|line| !line.is_empty()) {
             self.remember(id.to_owned());
         }
-        let kept: String = self.delivered.iter().map(|id| format!("{id}\n")).collect();
+        let kept: Vec<String> = self.delivered.iter().map(|id| format!("{id}\n")).collect();
         // A disk that is full keeps the old log; the alerts matter more.
-        if write_whole(&path, kept.as_bytes()).is_ok() {
+        if write_whole(&path, kept.concat().as_bytes()).is_ok() {
             self.log = File::options().append(true).open(&path).ok();
         }
         Ok(())
@@ -92,7 +92,7 @@ impl Spool {
         for entry in std::fs::read_dir(&self.directory)?.flatten() {
             let path = entry.path();
             let name = entry.file_name().to_string_lossy().into_owned();
-            if name.ends_with(".tmp") {
+            if path.extension().is_some_and(|extension| extension == "tmp") {
                 // Half written when the process ended; its source will bring it again.
                 let _ = std::fs::remove_file(&path);
                 continue;

@@ -82,7 +82,8 @@ impl Desk {
         let currency = &instrument.spec().currency;
         let mut text = format!("stop {} ({stop} points, risk {} {currency})", level(stop, -side.sign())?, money(risk));
         if target > 0 {
-            text.push_str(&format!(", target {}", level(target, side.sign())?));
+            text.push_str(", target ");
+            text.push_str(&level(target, side.sign())?);
         }
         Some(text)
     }

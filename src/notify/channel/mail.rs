@@ -70,7 +70,8 @@ impl Mail {
     }
 
     fn message(&self, alerts: &[Alert]) -> Result<Message, lettre::error::Error> {
-        let ids: String = alerts.iter().map(|alert| format!("{}@{:x};", alert.id, alert.at_ns)).collect();
+        let ids: Vec<String> = alerts.iter().map(|alert| format!("{}@{:x};", alert.id, alert.at_ns)).collect();
+        let ids = ids.concat();
         let (left, right) = (crc32c_portable(ids.as_bytes()), crc32c_portable(format!("pawl {ids}").as_bytes()));
         let mut builder = Message::builder()
             .from(self.from.clone())
