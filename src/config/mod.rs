@@ -4,6 +4,7 @@
 mod infer;
 pub mod live;
 mod notify;
+mod secret;
 
 use std::path::{Path, PathBuf};
 
@@ -21,9 +22,9 @@ use crate::venue::paper::PaperParams;
 pub use infer::{default_balance, infer_instrument, usual_point};
 pub use live::{LiveParams, VenueParams};
 pub use notify::{
-    DiscordParams, EmailParams, MailSecurity, NotifyParams, SecretSource, Severity, TelegramParams, TwilioParams,
-    WebhookParams, is_loopback, is_protected,
+    DiscordParams, EmailParams, MailSecurity, NotifyParams, Severity, TelegramParams, TwilioParams, WebhookParams,
 };
+pub use secret::{SecretSource, is_loopback, is_protected};
 
 /// The whole configuration.
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]

@@ -104,7 +104,13 @@ impl Commands {
         let first = words.next().unwrap_or_default();
         // In a group a command may carry the bot's name: /kill@my_bot.
         let command = first.split('@').next().unwrap_or_default().to_lowercase();
-        let name: String = message["from"]["first_name"].as_str().unwrap_or("?").chars().take(40).collect();
+        let name: String = message["from"]["first_name"]
+            .as_str()
+            .unwrap_or("?")
+            .chars()
+            .filter(|c| !c.is_control())
+            .take(40)
+            .collect();
         let caller = Caller { user, chat, name };
         match (command.as_str(), words.next()) {
             ("/status", _) => Verdict::Status(caller),

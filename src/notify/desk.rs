@@ -11,8 +11,8 @@ use super::alert::Alert;
 use super::render::Letterhead;
 use crate::config::Config;
 use crate::core::payload::{
-    AccountReport, Control, ControlCode, Decision, Fill, Link, LinkChannel, LinkState, PositionReport, Quote, Signal,
-    Submit, TradeClosed,
+    AccountReport, AlertCode, AlertRecord, Control, ControlCode, Decision, Fee, Fill, Link, LinkChannel, LinkState,
+    PositionReport, Quote, Signal, Submit, TradeClosed,
 };
 use crate::core::time::DAY;
 use crate::core::{
@@ -136,7 +136,13 @@ impl Desk {
     pub(super) fn open_session(&mut self, tag: &str, info: &SessionInfo) {
         // A table that does not hold is shown as symbols unknown, not refused: this is no engine.
         let instruments = InstrumentTable::new(info.instruments.iter().cloned()).unwrap_or_default();
-        let stops = Config::parse(&info.config, std::path::Path::new("session.toml")).ok();
+        // The account's currency: what every profit of the session is paid in.
+        if let Some((_, first)) = instruments.iter().next() {
+            first.spec().currency.clone_into(&mut self.today.currency);
+        }
+        // A session without its configuration has unknown stops, not default ones.
+        let config = Some(info.config.as_str()).filter(|config| !config.is_empty());
+        let stops = config.and_then(|config| Config::parse(config, std::path::Path::new("session.toml")).ok());
         self.session = SessionView {
             tag: tag.to_owned(),
             holdings: (0..instruments.len()).map(|_| Holding::default()).collect(),
@@ -190,6 +196,7 @@ impl Desk {
                 }
             }
             EventKind::Fill => self.on_fill(event),
+            EventKind::Fee => self.on_fee(event),
             EventKind::PositionReport => self.on_position_report(event),
             EventKind::AccountReport => {
                 let report = AccountReport::of(event);
@@ -222,10 +229,22 @@ impl Desk {
             }
             (EventKind::Submit, _) => self.on_submit(event),
             (EventKind::TradeOpened, _) if self.counting => self.tell_opened(event),
-            (EventKind::TradeClosed, Some(holding)) => holding.closed = Some(TradeClosed::of(event)),
+            (EventKind::TradeClosed, Some(holding)) => {
+                // Flat, says the engine; what a fee in the base asset or a rest below the lot step left is no position.
+                holding.position = Position::default();
+                holding.closed = Some(TradeClosed::of(event));
+            }
             (EventKind::TradeCosts, _) => self.on_costs(event),
             (EventKind::Refusal, _) if self.counting => self.tell_refusal(event),
-            (EventKind::Alert, _) if self.counting => self.tell_alert(event),
+            (EventKind::Alert, _) => {
+                let alert = AlertRecord::of(event);
+                if alert.code == Some(AlertCode::PositionMismatch) {
+                    self.set_position(event, alert.found, Price::ZERO);
+                }
+                if self.counting {
+                    self.tell_alert(event);
+                }
+            }
             _ => {}
         }
     }
@@ -257,19 +276,36 @@ impl Desk {
         let _ = holding.position.apply(order.side, fill.price, fill.qty);
     }
 
-    /// The venue is right.
+    /// A fee taken of the base asset leaves the position; its worth is in the trade's fees.
+    fn on_fee(&mut self, event: &Event) {
+        let fee = Fee::of(event);
+        let Some(holding) = self.session.holdings.get_mut(event.instrument.index()) else { return };
+        let (Some(side), Some(price)) = (holding.position.side(), holding.position.average_price()) else { return };
+        let taken = fee.base.min(holding.position.quantity());
+        if taken.is_positive() && price.is_positive() {
+            // At the average price nothing is earned or lost; out of range it stays as it was.
+            let _ = holding.position.apply(side.opposite(), price, taken);
+        }
+    }
+
     fn on_position_report(&mut self, event: &Event) {
         let report = PositionReport::of(event);
+        self.set_position(event, report.signed_units, report.entry);
+    }
+
+    /// The venue is right. Without its entry price, the price to close at is what is known.
+    fn set_position(&mut self, event: &Event, signed_units: i64, entry: Price) {
         let Some(holding) = self.session.holdings.get_mut(event.instrument.index()) else { return };
-        if holding.position.signed_units() == report.signed_units {
+        if holding.position.signed_units() == signed_units {
             return;
         }
-        let side = if report.signed_units > 0 { Side::Buy } else { Side::Sell };
-        let quantity = Qty::from_units(report.signed_units).abs();
+        let (side, mark) = if signed_units > 0 { (Side::Buy, holding.quote.0) } else { (Side::Sell, holding.quote.1) };
+        let price = if entry.is_positive() { entry } else { mark };
+        let quantity = Qty::from_units(signed_units).abs();
         holding.position = Position::default();
         holding.opened = event.local_ns;
-        if quantity.is_positive() && report.entry.is_positive() {
-            let _ = holding.position.apply(side, report.entry, quantity);
+        if quantity.is_positive() && price.is_positive() {
+            let _ = holding.position.apply(side, price, quantity);
         }
     }
 
@@ -317,9 +353,6 @@ impl Desk {
         day.worst = day.worst.min(net);
         day.peak = day.peak.max(day.net);
         day.drawdown = day.drawdown.max(day.peak.checked_sub(day.net).unwrap_or(Money::MAX));
-        if let Some(instrument) = self.session.instruments.get(event.instrument) {
-            instrument.spec().currency.clone_into(&mut self.today.currency);
-        }
         self.tell_closed(event, &costs, net);
     }
 
@@ -333,8 +366,9 @@ impl Desk {
         let mut sum = Money::ZERO;
         for (id, instrument) in self.session.instruments.iter() {
             let Some(holding) = self.session.holdings.get(id.index()) else { continue };
-            let Some(mark) = holding.mark() else { continue };
-            sum = sum.checked_add(instrument.value(holding.position.unrealised(mark?)?)?)?;
+            if holding.position.side().is_some() {
+                sum = sum.checked_add(instrument.value(holding.position.unrealised(holding.mark()?)?)?)?;
+            }
         }
         Some(sum)
     }
@@ -347,12 +381,12 @@ impl Desk {
 }
 
 impl Holding {
-    /// The price to close at: `None` when flat, `Some(None)` before the first quote.
-    pub(super) fn mark(&self) -> Option<Option<Price>> {
+    /// The price to close at; `None` when flat, and before the first quote.
+    pub(super) fn mark(&self) -> Option<Price> {
         let price = match self.position.side()? {
             Side::Buy => self.quote.0,
             Side::Sell => self.quote.1,
         };
-        Some(price.is_positive().then_some(price))
+        price.is_positive().then_some(price)
     }
 }

@@ -3,7 +3,7 @@
 use super::alert::{Alert, Mood, Severity};
 use super::desk::{Day, Desk};
 use super::render::{clock, duration};
-use super::story::{long_or_short, money, signed_money, trades};
+use super::story::{cash, long_or_short, money, signed_money, trades};
 use crate::core::payload::{LinkChannel, LinkState};
 use crate::core::time::DAY;
 use crate::core::{Money, Nanos};
@@ -48,7 +48,7 @@ impl Desk {
 
     fn day_line(&self) -> String {
         let day = &self.today;
-        format!("Day: {} {}, {}", signed_money(day.net), day.currency, trades(day.trades, day.wins)).replace(" ,", ",")
+        format!("Day: {}, {}", cash(signed_money(day.net), &day.currency), trades(day.trades, day.wins))
     }
 
     /// The day's profit and what is still open.
@@ -57,24 +57,25 @@ impl Desk {
         let currency = &day.currency;
         let mut lines = vec![format!("{} · {}", self.head.sender(), clock(now))];
         let since = if day.start_ns == 0 { String::new() } else { format!(" since {}", clock(Nanos(day.start_ns))) };
-        lines.push(format!("Closed{since}: {} {currency}, {}", signed_money(day.net), trades(day.trades, day.wins)));
+        let net = cash(signed_money(day.net), currency);
+        lines.push(format!("Closed{since}: {net}, {}", trades(day.trades, day.wins)));
         lines.extend(costs_line(day));
         lines.push(match self.unrealised() {
-            Some(open) => format!("Open: {} {currency} at the side to close on", signed_money(open)),
+            Some(open) => format!("Open: {} at the side to close on", cash(signed_money(open), currency)),
             None => "Open: not known, a quote is missing".to_owned(),
         });
         let session = &self.session;
         if session.start_balance.is_positive() {
             let balance = session.start_balance.checked_add(session.net).unwrap_or(Money::ZERO);
             lines.push(format!(
-                "Session: {} {currency}, balance {} of {} at its start",
-                signed_money(session.net),
+                "Session: {}, balance {} of {} at its start",
+                cash(signed_money(session.net), currency),
                 money(balance),
                 money(session.start_balance)
             ));
         }
         if let Some(equity) = session.venue_equity {
-            lines.push(format!("Equity at the venue: {} {currency}", money(equity)));
+            lines.push(format!("Equity at the venue: {}", cash(money(equity), currency)));
         }
         lines.push("By the journal; the venue's statement is the truth.".to_owned());
         lines.join("\n")
@@ -87,7 +88,7 @@ impl Desk {
             let Some(side) = holding.position.side() else { continue };
             let decimals = instrument.price_decimals();
             let from = holding.position.average_price().unwrap_or_default();
-            let (mark, profit) = match holding.mark().flatten() {
+            let (mark, profit) = match holding.mark() {
                 Some(mark) => {
                     let profit = holding.position.unrealised(mark).and_then(|value| instrument.value(value));
                     let profit = profit.map_or_else(|| "?".to_owned(), signed_money);
@@ -97,7 +98,7 @@ impl Desk {
             };
             let held = duration(now.since(holding.opened).0);
             lines.push(format!(
-                "{} {} {instrument} {from:.decimals$} → {mark}: {profit}, held {held}",
+                "{} {:.2} {instrument} {from:.decimals$} → {mark}: {profit}, held {held}",
                 long_or_short(side),
                 holding.position.quantity()
             ));
@@ -111,9 +112,8 @@ impl Desk {
     /// The day that ended, once it has. Sent even when nothing happened: silence is suspicious.
     pub(super) fn summary(&self, day: &Day) -> Alert {
         let ended = Nanos(day.start_ns + DAY);
-        let currency = &day.currency;
-        let title = format!("DAY {} {currency}, {}", signed_money(day.net), trades(day.trades, day.wins));
-        let title = title.replace(" ,", ",");
+        let net = cash(signed_money(day.net), &day.currency);
+        let title = format!("DAY {net}, {}", trades(day.trades, day.wins));
         let mut alert = Alert::new(format!("day-{}", &ended.to_string()[..10]), Severity::Info, ended, title);
         alert.mood = match day.net.units() {
             0 => Mood::Plain,
@@ -152,5 +152,74 @@ impl Desk {
 }
 
 fn costs_line(day: &Day) -> Option<String> {
-    (day.trades > 0).then(|| format!("fees {}, slippage {} {}", money(day.fees), money(day.slippage), day.currency))
+    (day.trades > 0).then(|| format!("fees {}, slippage {}", money(day.fees), cash(money(day.slippage), &day.currency)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::render::Letterhead;
+    use super::*;
+    use crate::core::time::SECOND;
+    use crate::core::{Money, Span};
+
+    fn desk(offset: u64) -> Desk {
+        Desk::new(Letterhead::new("live", "1234", ""), Span::seconds(offset * 3600))
+    }
+
+    fn at(day: u32, hour: u64) -> Nanos {
+        Nanos::from_civil(2024, 11, day, hour * 3600 * SECOND).unwrap()
+    }
+
+    #[test]
+    fn a_day_ends_at_its_hour_and_a_clock_that_steps_back_opens_none() {
+        let mut desk = desk(22);
+        assert!(!desk.roll(at(24, 10)), "the first instant begins a day, it ends none");
+        assert_eq!(Nanos(desk.today.start_ns), at(23, 22));
+        desk.today.trades = 3;
+        assert!(!desk.roll(at(24, 21)));
+        assert!(desk.roll(at(24, 22)));
+        assert_eq!((desk.yesterday.as_ref().map(|day| day.trades), desk.today.trades), (Some(3), 0));
+        assert!(!desk.roll(at(20, 0)), "back in time");
+        assert_eq!(Nanos(desk.today.start_ns), at(24, 22));
+    }
+
+    #[test]
+    fn the_summary_says_what_a_day_was_and_that_a_silent_one_was_silent() {
+        let money = |text: &str| text.parse::<Money>().unwrap();
+        let day = Day {
+            start_ns: at(23, 22).0,
+            currency: "USD".into(),
+            net: money("-1234.5"),
+            fees: money("12"),
+            slippage: money("3.2"),
+            trades: 7,
+            wins: 5,
+            best: money("80"),
+            worst: money("-1500"),
+            drawdown: money("1500"),
+            signals: 40,
+            passed: 9,
+            orders: 16,
+            rejects: 1,
+            refusals: [("gated", 31), ("stale-market-data", 2)].map(|(name, count)| (name.to_owned(), count)).into(),
+            incidents: vec!["24 Nov 14:03:22.117Z Connection LOST: orders".into()],
+            link_losses: 1,
+            ..Day::default()
+        };
+        let alert = desk(22).summary(&day);
+        let text = super::super::render::plain(&alert, &Letterhead::new("live", "1234", ""));
+        println!("{text}");
+        for line in [
+            "🔻 LIVE ···1234 | DAY -1,234.50 USD, 7 trades, 5 won",
+            "best +80.00, worst -1,500.00, largest fall 1,500.00",
+            "no trade because: gated 31, stale-market-data 2",
+            "  24 Nov 14:03:22.117Z Connection LOST: orders",
+            "24 Nov 22:00:00.000Z · INFO · day-2024-11-24",
+        ] {
+            assert!(text.lines().any(|found| found == line), "{line}\n{text}");
+        }
+        let silent = desk(22).summary(&Day { start_ns: at(23, 22).0, ..Day::default() });
+        assert_eq!(silent.title, "DAY 0.00, no trades");
+        assert!(silent.facts.contains(&"no warnings".to_owned()), "{silent:?}");
+    }
 }

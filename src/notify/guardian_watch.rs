@@ -129,12 +129,12 @@ fn alert_of(line: &Line) -> Alert {
         "warning" => Severity::Warning,
         _ => Severity::Critical,
     };
-    let title = if line.title.is_empty() { format!("guardian: {}", line.code) } else { cut(&line.title, 200) };
+    let title = if line.title.is_empty() { format!("guardian: {}", line.code) } else { one_line(&line.title, 200) };
     // The file may be started anew, so the time is part of the occurrence's name.
-    let id = format!("guardian#{}@{:x}", line.seq, line.ts_ns / 1_000_000 & 0xff_ffff);
+    let id = format!("guardian#{}@{:x}", line.seq, (line.ts_ns / 1_000_000) & 0xff_ffff);
     let mut alert = Alert::new(id, severity, Nanos(line.ts_ns), title);
     if !line.text.is_empty() {
-        alert.facts.push(cut(&line.text, 1000));
+        alert.facts.push(one_line(&line.text, 1000));
     }
     let evidence: Vec<String> = EVIDENCE
         .iter()
@@ -172,9 +172,14 @@ const EVIDENCE: [(&str, &str); 9] = [
     ("who", "by"),
 ];
 
+/// A text from outside without line breaks and other control characters.
+fn one_line(text: &str, limit: usize) -> String {
+    cut(&text.replace(char::is_control, " "), limit)
+}
+
 fn plain_value(value: &serde_json::Value) -> Option<String> {
     match value {
-        serde_json::Value::String(text) => Some(cut(text, 60)),
+        serde_json::Value::String(text) => Some(one_line(text, 60)),
         serde_json::Value::Number(number) => Some(number.to_string()),
         serde_json::Value::Bool(flag) => Some(flag.to_string()),
         _ => None,

@@ -103,10 +103,10 @@ impl Hub {
             lane.bell.notify_one();
             match taken {
                 Taken::InMemory => {
-                    self.log(&format!("{}: {} is kept in memory only, the disk refuses", lane.name, alert.id))
+                    self.log(&format!("{}: {} is kept in memory only, the disk refuses", lane.name, alert.id));
                 }
                 Taken::Dropped => {
-                    self.log(&format!("{}: {} dropped, the queue is full of graver ones", lane.name, alert.id))
+                    self.log(&format!("{}: {} dropped, the queue is full of graver ones", lane.name, alert.id));
                 }
                 Taken::Queued | Taken::Known => {}
             }

@@ -6,8 +6,6 @@
 //! before it has been told and only rebuilds state. Reading starts at the first record after each start
 //! of the notifier, since positions are sums over fills.
 
-use std::fs::File;
-use std::os::fd::AsRawFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
@@ -19,8 +17,8 @@ use crate::core::crc::crc32c_portable;
 use crate::core::{EVENT_BYTES, Event, Nanos};
 use crate::journal::{JournalError, SessionReader, StreamName, StreamReader};
 
-/// Records read before anything else gets its turn.
-const BATCH: usize = 1 << 16;
+/// Inputs read before anything else gets its turn: bounds the alerts that one look can bring.
+const BATCH: usize = 1 << 14;
 
 /// How far the alerts of a session have been told.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -49,7 +47,6 @@ pub(super) struct JournalWatch {
 }
 
 struct Following {
-    directory: PathBuf,
     tag: String,
     session: SessionReader,
     input: StreamReader,
@@ -113,7 +110,7 @@ impl JournalWatch {
         // A folder that is just being made has no readable session yet; the next look finds it.
         let Ok(following) = Following::open(directory, tag) else { return false };
         desk.open_session(tag, following.session.info());
-        desk.engine_alive = lock_is_held(directory);
+        desk.engine_alive = Some(following.session.is_being_written());
         if self.cursor.session != *tag {
             self.cursor = JournalCursor { session: tag.clone(), ..JournalCursor::default() };
         }
@@ -160,20 +157,22 @@ impl JournalWatch {
     /// The lock of a session is held while its engine lives; the kernel drops it when the process ends.
     fn look_after_engine(&mut self, desk: &mut Desk, now: Nanos) {
         let Some(following) = &mut self.following else { return };
-        if self.cursor.ended {
-            desk.engine_alive = Some(false);
+        desk.engine_alive = Some(following.session.is_being_written());
+        if self.cursor.ended && desk.engine_alive == Some(false) {
             return;
         }
-        desk.engine_alive = lock_is_held(&following.directory);
+        // A session whose engine came back ends once more.
+        self.cursor.ended = false;
         if desk.engine_alive != Some(false) {
             following.lock_was_free = false;
+        } else if self.quiet {
+            // An end that was before the first start is history.
+            self.cursor.ended = true;
         } else if !std::mem::replace(&mut following.lock_was_free, true) {
             // What was written between the last read and the end is read before the end is told.
         } else {
             self.cursor.ended = true;
-            if !self.quiet {
-                desk.tell_engine_end(following.was_closed(), now);
-            }
+            desk.tell_engine_end(following.was_closed(), following.inputs, now);
         }
     }
 }
@@ -182,18 +181,8 @@ impl Following {
     fn open(directory: &Path, tag: &str) -> Result<Self, JournalError> {
         let session = SessionReader::open(directory)?;
         let (input, output) = (session.stream(StreamName::Input)?, session.stream(StreamName::Output)?);
-        let (directory, tag) = (directory.to_owned(), tag.to_owned());
-        Ok(Self {
-            directory,
-            tag,
-            session,
-            input,
-            output,
-            next_output: None,
-            inputs: 0,
-            damaged: false,
-            lock_was_free: false,
-        })
+        let tag = tag.to_owned();
+        Ok(Self { tag, session, input, output, next_output: None, inputs: 0, damaged: false, lock_was_free: false })
     }
 
     /// Gives the desk every decision caused by an input before this one; true when there was any.
@@ -220,11 +209,12 @@ impl Following {
         }
     }
 
-    /// A writer that closes cuts its files to what was written; a killed one leaves them preallocated.
+    /// A writer that closes cuts its files to what was written and at most a page more; a killed one leaves them
+    /// preallocated.
     fn was_closed(&self) -> bool {
-        let slack = 2 * EVENT_BYTES as u64;
+        let slack = 4096 + 2 * EVENT_BYTES as u64;
         [(StreamName::Input, &self.input), (StreamName::Output, &self.output)].into_iter().all(|(stream, reader)| {
-            let total = self.session.stream(stream).map(|fresh| fresh.progress().1).unwrap_or(u64::MAX);
+            let total = self.session.stream(stream).map_or(u64::MAX, |fresh| fresh.progress().1);
             total <= reader.progress().0 + slack
         })
     }
@@ -253,11 +243,180 @@ fn sessions(root: &Path) -> Vec<(PathBuf, String)> {
     tagged.collect()
 }
 
-/// Does a process hold the session's lock? `None` when that cannot be found out.
-fn lock_is_held(directory: &Path) -> Option<bool> {
-    let file = File::open(directory.join("session.lock")).ok()?;
-    // SAFETY: the descriptor is open and outlives the call; flock touches no memory. A lock that is got is
-    // a shared one and ends with the descriptor; it can hinder no engine, whose session exists already.
-    let got = unsafe { libc::flock(file.as_raw_fd(), libc::LOCK_SH | libc::LOCK_NB) } == 0;
-    Some(!got)
+#[cfg(test)]
+mod tests {
+    use super::super::render::Letterhead;
+    use super::*;
+    use crate::core::payload::{
+        Control, ControlCode, Fill, OrderRole, Quote, Submit, TimeInForce, TradeClosed, TradeCosts, TradeOpened,
+    };
+    use crate::core::time::SECOND;
+    use crate::core::{EventKind, InstrumentId, InstrumentSpec, Money, OrderId, Payload, Price, Qty, Side, Span};
+    use crate::journal::{SessionInfo, SessionWriter, WriterOptions};
+
+    const ID: InstrumentId = InstrumentId(0);
+    const NOW: Nanos = Nanos(1_732_457_002 * SECOND);
+
+    fn create(folder: &Path) -> SessionWriter {
+        let instrument = InstrumentSpec {
+            symbol: "EURUSD".into(),
+            tick_size: "0.00001".parse().unwrap(),
+            lot_step: "0.01".parse().unwrap(),
+            min_lot: "0.01".parse().unwrap(),
+            max_lot: Qty::whole(50),
+            point_size: "0.00001".parse().unwrap(),
+            point_value: Money::whole(1),
+            currency: "USD".into(),
+            contract: crate::core::ContractKind::Linear,
+        };
+        let info = SessionInfo {
+            version: crate::journal::FORMAT_VERSION,
+            instruments: vec![instrument],
+            ..SessionInfo::default()
+        };
+        let mut writer = SessionWriter::create(folder, &info, &WriterOptions::default()).unwrap();
+        let start = Control { code: Some(ControlCode::Start), balance: Money::whole(1000) };
+        writer.input.append(&start.event(EventKind::Control, ID, NOW, NOW)).unwrap();
+        writer
+    }
+
+    /// A whole trade of one lot that earns nothing; three alerts' worth of records with the start.
+    fn trade(writer: &mut SessionWriter, number: u32) {
+        let price: Price = "1.1".parse().unwrap();
+        let one = Qty::whole(1);
+        for (counter, side) in [(2 * number, Side::Buy), (2 * number + 1, Side::Sell)] {
+            let order = OrderId::new(1, counter + 1);
+            let submit =
+                Submit { order, price, qty: one, tif: TimeInForce::Ioc, role: OrderRole::Entry, attempt: 1, intent: 1 };
+            output(writer, &submit, EventKind::Submit, side);
+            let fill = Fill { order, execution: u64::from(counter + 1), price, qty: one };
+            writer.input.append(&fill.event(EventKind::Fill, ID, NOW, NOW)).unwrap();
+            if side == Side::Buy {
+                output(
+                    writer,
+                    &TradeOpened { intent: 1, price, qty: one, bid_plus_ask: 0 },
+                    EventKind::TradeOpened,
+                    side,
+                );
+            }
+        }
+        output(
+            writer,
+            &TradeClosed { opened: NOW, entry: price, exit: price, qty: one },
+            EventKind::TradeClosed,
+            Side::Buy,
+        );
+        let costs = TradeCosts { gross: Money::ZERO, fees: Money::whole(1), reason: None, slippage: Money::ZERO };
+        output(writer, &costs, EventKind::TradeCosts, Side::Buy);
+    }
+
+    fn output(writer: &mut SessionWriter, payload: &impl Payload, kind: EventKind, side: Side) {
+        let cause = Nanos(writer.input.written());
+        writer.output.append(&payload.event(kind, ID, cause, NOW).flagged(side.flag())).unwrap();
+    }
+
+    fn desk() -> Desk {
+        Desk::new(Letterhead::default(), Span::ZERO)
+    }
+
+    fn read(watch: &mut JournalWatch, desk: &mut Desk) -> Vec<String> {
+        while watch.poll(desk, NOW) == Progress::More {}
+        desk.take().into_iter().map(|alert| alert.title).collect()
+    }
+
+    #[test]
+    fn a_restart_at_any_record_tells_the_rest_and_counts_the_day_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let (mut watch, mut desk) = (JournalWatch::new(folder.path(), None), desk());
+        assert_eq!(read(&mut watch, &mut desk), Vec::<String>::new());
+        let mut writer = create(&folder.path().join("a"));
+        for number in 0..3 {
+            trade(&mut writer, number);
+        }
+        let all = read(&mut watch, &mut desk);
+        assert_eq!(all.len(), 7, "{all:?}");
+        let whole = desk.today.clone();
+        assert_eq!((whole.trades, whole.fees), (3, Money::whole(3)));
+        let inputs = writer.input.written();
+        let outputs = writer.output.written();
+        for stop in 0..=inputs {
+            // As an earlier run that had told exactly this much when it died.
+            let (mut first, mut before) =
+                (JournalWatch::new(folder.path(), Some(JournalCursor::default())), super::tests::desk());
+            while first.following.is_none() {
+                first.poll(&mut before, NOW);
+            }
+            let mut told: Vec<String> = before.take().into_iter().map(|alert| alert.title).collect();
+            let following = first.following.as_mut().unwrap();
+            assert_eq!(following.inputs, 0, "opened, nothing read");
+            for _ in 0..stop {
+                let input = following.input.next_event().unwrap().unwrap();
+                following.outputs_before(input.sequence, &mut before, &mut first.cursor, false).unwrap();
+                before.counting = true;
+                before.on_input(&input);
+                first.cursor.input = input.sequence;
+            }
+            told.extend(before.take().into_iter().map(|alert| alert.title));
+            let mut after = super::tests::desk();
+            after.today = before.today.clone();
+            let mut second = JournalWatch::new(folder.path(), Some(first.cursor.clone()));
+            told.extend(read(&mut second, &mut after));
+            assert_eq!(told, all, "stopped after input {stop}");
+            assert_eq!(after.today, whole);
+            assert_eq!((second.cursor.input, second.cursor.output), (inputs, outputs));
+            assert!(after.open().next().is_none(), "flat again");
+        }
+    }
+
+    #[test]
+    fn a_session_that_had_ended_before_the_first_start_is_history() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut writer = create(&folder.path().join("a"));
+        trade(&mut writer, 0);
+        writer.close().unwrap();
+        let (mut watch, mut desk) = (JournalWatch::new(folder.path(), None), desk());
+        let told: Vec<String> = (0..4).flat_map(|_| read(&mut watch, &mut desk)).collect();
+        assert_eq!(told, Vec::<String>::new());
+    }
+
+    #[test]
+    fn the_end_of_the_followed_session_is_told_before_the_next_begins() {
+        let folder = tempfile::tempdir().unwrap();
+        let (mut watch, mut desk) = (JournalWatch::new(folder.path(), None), desk());
+        read(&mut watch, &mut desk);
+        let mut first = create(&folder.path().join("a"));
+        trade(&mut first, 0);
+        assert_eq!(read(&mut watch, &mut desk).len(), 3);
+        trade(&mut first, 1);
+        first.close().unwrap();
+        let second = create(&folder.path().join("b"));
+        let mut told = Vec::new();
+        for _ in 0..5 {
+            told.extend(read(&mut watch, &mut desk));
+        }
+        let titles: Vec<&str> = told.iter().map(|title| title.split(',').next().unwrap_or_default()).collect();
+        assert_eq!(titles.len(), 4, "{told:?}");
+        assert!(
+            titles[1].starts_with("CLOSED") && titles[2] == "Engine STOPPED" && titles[3] == "Engine STARTED",
+            "{told:?}"
+        );
+        drop(second);
+        let died: Vec<String> = (0..3).flat_map(|_| read(&mut watch, &mut desk)).collect();
+        assert_eq!(died, ["Engine DIED, flat"]);
+    }
+
+    #[test]
+    fn a_writer_that_closes_at_a_page_s_end_does_not_end_the_follower() {
+        let folder = tempfile::tempdir().unwrap();
+        let (mut watch, mut desk) = (JournalWatch::new(folder.path(), None), desk());
+        read(&mut watch, &mut desk);
+        let mut writer = create(&folder.path().join("a"));
+        while !writer.input.written().is_multiple_of(64) {
+            writer.input.append(&Quote::default().event(EventKind::Quote, ID, NOW, NOW)).unwrap();
+        }
+        read(&mut watch, &mut desk);
+        writer.close().unwrap();
+        let told: Vec<String> = (0..3).flat_map(|_| read(&mut watch, &mut desk)).collect();
+        assert_eq!(told, ["Engine STOPPED, flat"]);
+    }
 }

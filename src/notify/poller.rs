@@ -19,6 +19,8 @@ use crate::core::{Nanos, Span};
 
 /// Seconds that Telegram holds a poll open when there is nothing to say.
 const HOLD: u64 = 25;
+/// Updates in one answer: few enough that the longest messages fit into what is read of an answer.
+const UPDATES: u64 = 10;
 
 /// What the poller shares with the loop.
 pub(super) struct Shared {
@@ -54,7 +56,8 @@ impl Poller {
             }
             // An empty answer comes after `HOLD`; only a server that answers at once is slowed by the pace.
             pace.on_send(shared.hub.monotonic());
-            let body = json!({"offset": self.offset, "timeout": HOLD, "allowed_updates": ["message"]});
+            let body =
+                json!({"offset": self.offset, "timeout": HOLD, "limit": UPDATES, "allowed_updates": ["message"]});
             let outcome = match self.http.send(&self.telegram.call("getUpdates", &body)) {
                 Ok(answer) => self.on_answer(&answer, shared),
                 Err(failure) => Outcome::Failed(failure.to_string()),
@@ -82,6 +85,7 @@ impl Poller {
         if outcome != Outcome::Delivered {
             return outcome;
         }
+        let mut fresh = false;
         for update in answer.json()["result"].as_array().into_iter().flatten() {
             let Some(number) = update["update_id"].as_i64() else { continue };
             if number < self.offset {
@@ -89,7 +93,11 @@ impl Poller {
             }
             self.handle(update, shared);
             self.offset = number.saturating_add(1);
-            // Lost with the disk, the number only means that a message younger than a minute is judged again.
+            fresh = true;
+        }
+        if fresh {
+            // Lost, the number only means that a message younger than a minute is judged again: a pause asked for
+            // twice is one pause, and a code is good for one process and once.
             let _ = write_whole(&self.offset_file, self.offset.to_string().as_bytes());
         }
         outcome

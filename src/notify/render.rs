@@ -46,8 +46,8 @@ fn mark(alert: &Alert) -> &'static str {
     match (alert.severity, alert.mood) {
         (Severity::Critical, Mood::Good) => "✅",
         (Severity::Critical, _) => "🔴",
+        (Severity::Warning | Severity::Info, Mood::Good) => "🟢",
         (Severity::Warning, _) => "🟠",
-        (Severity::Info, Mood::Good) => "🟢",
         (Severity::Info, Mood::Bad) => "🔻",
         (Severity::Info, Mood::Plain) => "🔵",
     }
@@ -56,6 +56,9 @@ fn mark(alert: &Alert) -> &'static str {
 /// `24 Nov 14:03:22.117Z`.
 pub(super) fn clock(at: Nanos) -> String {
     const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+    if at == Nanos::NONE {
+        return "time unknown".to_owned();
+    }
     let (_, month, day) = at.civil_date();
     let month = MONTHS.get((month as usize).wrapping_sub(1)).copied().unwrap_or("?");
     format!("{day} {month} {}Z", &at.to_string()[11..23])
@@ -113,15 +116,14 @@ pub(super) fn plain_all(alerts: &[Alert], head: &Letterhead) -> String {
 /// Telegram's HTML: only `<b>` and `<i>`, everything else escaped.
 pub(super) fn html_all(alerts: &[Alert], head: &Letterhead) -> String {
     let one = |alert: &Alert| {
-        let mut text = format!("{} {} | <b>{}</b>\n", mark(alert), escaped(&head.sender()), escaped(&alert.title));
-        for line in body(alert, head) {
-            match line.strip_prefix("YOU: ") {
-                Some(rest) => text.push_str(&format!("<b>YOU: {}</b>\n", escaped(rest))),
-                None => text.push_str(&format!("{}\n", escaped(&line))),
-            }
-        }
-        text.push_str(&format!("<i>{}</i>", escaped(&foot(alert))));
-        text
+        let first = format!("{} {} | <b>{}</b>", mark(alert), escaped(&head.sender()), escaped(&alert.title));
+        let mut lines = vec![first];
+        lines.extend(body(alert, head).iter().map(|line| match line.strip_prefix("YOU: ") {
+            Some(rest) => format!("<b>YOU: {}</b>", escaped(rest)),
+            None => escaped(line),
+        }));
+        lines.push(format!("<i>{}</i>", escaped(&foot(alert))));
+        lines.join("\n")
     };
     alerts.iter().map(one).collect::<Vec<_>>().join("\n\n")
 }
@@ -137,7 +139,7 @@ pub(super) fn discord(alerts: &[Alert], head: &Letterhead) -> Value {
         .iter()
         .map(|alert| {
             let colour = match (alert.severity, alert.mood) {
-                (Severity::Critical, Mood::Good) | (Severity::Info, Mood::Good) => 0x2e_cc71,
+                (_, Mood::Good) => 0x2e_cc71,
                 (Severity::Critical, _) => 0xff_0000,
                 (Severity::Warning, _) => 0xff_a500,
                 (Severity::Info, Mood::Bad) => 0xc0_392b,
@@ -293,5 +295,7 @@ mod tests {
         ] {
             assert_eq!(duration(nanos), text);
         }
+        assert_eq!(clock(Nanos::NONE), "time unknown", "an event from outside may have no time");
+        assert_eq!(clock(Nanos::MAX).len(), "21 Jul 23:34:33.709Z".len());
     }
 }

@@ -21,12 +21,14 @@ struct Group {
 pub(super) struct Repeats {
     window: Span,
     groups: BTreeMap<String, Group>,
+    /// Counts of windows that ended when a new one began.
+    ended: Vec<Alert>,
 }
 
 impl Repeats {
     /// With this window.
     pub(super) const fn new(window: Span) -> Self {
-        Self { window, groups: BTreeMap::new() }
+        Self { window, groups: BTreeMap::new(), ended: Vec::new() }
     }
 
     /// True when the alert is to be sent; false when it repeats one that was, and is counted.
@@ -43,7 +45,8 @@ impl Repeats {
             return group.first.id == alert.id;
         }
         let group = Group { until: now.plus(self.window), since: now, first: alert.clone(), last: None, more: 0 };
-        self.groups.insert(alert.group.clone(), group);
+        let before = self.groups.insert(alert.group.clone(), group);
+        self.ended.extend(before.and_then(|before| before.count(now)));
         true
     }
 
@@ -56,7 +59,7 @@ impl Repeats {
             early.sort();
             early.truncate(surplus);
         }
-        let mut told = Vec::new();
+        let mut told = std::mem::take(&mut self.ended);
         self.groups.retain(|name, group| {
             if now < group.until && !early.iter().any(|(_, early)| early == name) {
                 return true;
@@ -101,6 +104,10 @@ mod tests {
         let told: Vec<String> = repeats.expired(at(301)).into_iter().map(|alert| alert.title).collect();
         assert_eq!(told, ["stale: 37 more in 5m 01s"]);
         assert!(repeats.admit(&alert(41, "g"), at(302)), "a new window");
+        assert!(!repeats.admit(&alert(42, "g"), at(303)));
+        assert!(repeats.admit(&alert(43, "g"), at(700)), "a window that nobody asked about in time");
+        let told: Vec<String> = repeats.expired(at(701)).into_iter().map(|alert| alert.title).collect();
+        assert_eq!(told, ["stale: 1 more in 6m 38s"]);
     }
 
     #[test]

@@ -226,7 +226,7 @@ impl Watch {
             }
         }
         let next = Position {
-            journal: (!self.journal.cursor.session.is_empty()).then(|| self.journal.cursor.clone()),
+            journal: Some(self.journal.cursor.clone()),
             guardian: self.guardian.cursor,
             today: desk.today.clone(),
             yesterday: desk.yesterday.clone(),
@@ -241,7 +241,10 @@ impl Watch {
             shared.hub.publish(alarm);
         }
         shared.hub.tell_repeats();
-        self.save(next, !alerts.is_empty(), shared);
+        // Half-read history must not look like news to the next start. What was told already is known by its id.
+        if !self.journal.catching_up {
+            self.save(next, !alerts.is_empty(), shared);
+        }
         progress
     }
 
@@ -318,4 +321,25 @@ fn lock(folder: &Path) -> Result<File, NotifyError> {
 /// The saved position; a missing or damaged one means a quiet start.
 fn read_position(path: &Path) -> Position {
     std::fs::read(path).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::time::SECOND;
+
+    #[test]
+    fn old_notices_are_counted_and_old_alarms_sent_as_late() {
+        let now = Nanos(1_732_457_002 * SECOND);
+        let alert = |id: u64, severity: Severity, age: u64| {
+            Alert::new(id.to_string(), severity, Nanos(now.0 - age * SECOND), format!("t{id}"))
+        };
+        let mut alerts: Vec<Alert> = (0..20).map(|id| alert(id, Severity::Info, 4000 - id)).collect();
+        alerts.push(alert(20, Severity::Critical, 7500));
+        alerts.push(alert(21, Severity::Info, 60));
+        let kept = fold_late(alerts, now, Span::seconds(600));
+        let titles: Vec<&str> = kept.iter().map(|alert| alert.title.as_str()).collect();
+        assert_eq!(titles, ["20 notices while the notifier was away", "LATE by 2h 05m: t20", "t21"]);
+        assert_eq!(kept[0].facts, ["the last of them:", "t12", "t13", "t14", "t15", "t16", "t17", "t18", "t19"]);
+    }
 }

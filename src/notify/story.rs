@@ -3,7 +3,7 @@
 use super::alert::{Alert, Mood, Severity};
 use super::desk::Desk;
 use super::render::duration;
-use super::tables::{Words, alert_words, refusal_words, reject_words};
+use super::tables::{Words, alert_words, is_of_account, refusal_words, reject_words};
 use crate::core::payload::{
     AlertCode, AlertRecord, Control, ControlCode, LinkChannel, LinkState, OrderReject, Refusal, RefusalRecord,
     TradeCosts, TradeOpened,
@@ -39,8 +39,9 @@ impl Desk {
         self.out.push(alert);
     }
 
-    fn tell_words(&mut self, event: &Event, words: &Words, group: String, facts: Vec<String>) {
-        let about = self.instrument(event.instrument).map_or_else(String::new, |i| format!(" {}", i.spec().symbol));
+    fn tell_words(&mut self, event: &Event, words: &Words, whole_account: bool, group: String, facts: Vec<String>) {
+        let instrument = self.instrument(event.instrument).filter(|_| !whole_account);
+        let about = instrument.map_or_else(String::new, |instrument| format!(" ({instrument})"));
         let title = format!("{}{about}", words.title);
         let mut alert = Alert::new(self.id(event), words.severity, event.local_ns, title);
         alert.group = group;
@@ -54,7 +55,7 @@ impl Desk {
         let opened = TradeOpened::of(event);
         let side = Side::from_flags(event.flags).unwrap_or(Side::Buy);
         let (id, symbol) = (event.instrument, self.symbol(event.instrument));
-        let title = format!("{} {} {symbol} @ {}", verb(side), opened.qty, self.price(id, opened.price));
+        let title = format!("{} {:.2} {symbol} @ {}", verb(side), opened.qty, self.price(id, opened.price));
         let mut alert = Alert::new(self.id(event), Severity::Info, event.local_ns, title);
         let mut why = Vec::new();
         if let Some(holding) = self.session.holdings.get(id.index()) {
@@ -81,7 +82,8 @@ impl Desk {
         let currency = &instrument.spec().currency;
         let mut text = format!("stop {} ({stop} points, risk {} {currency})", level(stop, -side.sign())?, money(risk));
         if target > 0 {
-            text.push_str(&format!(", target {}", level(target, side.sign())?));
+            text.push_str(", target ");
+            text.push_str(&level(target, side.sign())?);
         }
         Some(text)
     }
@@ -91,7 +93,7 @@ impl Desk {
         let currency = self.today.currency.clone();
         let side = Side::from_flags(event.flags).unwrap_or(Side::Buy);
         let closed = self.session.holdings.get_mut(id.index()).and_then(|holding| holding.closed.take());
-        let result = format!("{} {currency}", signed_money(net));
+        let result = cash(signed_money(net), &currency);
         let mut facts = Vec::new();
         let title = if let Some(closed) = closed {
             let points = self.instrument(id).map(|instrument| {
@@ -106,13 +108,13 @@ impl Desk {
                 self.price(id, closed.exit),
                 points.unwrap_or_default()
             ));
-            format!("CLOSED {} {} {}: {result}", long_or_short(side), closed.qty, self.symbol(id))
+            format!("CLOSED {} {:.2} {}: {result}", long_or_short(side), closed.qty, self.symbol(id))
         } else {
             format!("CLOSED {}: {result}", self.symbol(id))
         };
-        facts.push(format!("fees {}, slippage {} {currency}", money(costs.fees), money(costs.slippage)));
+        facts.push(format!("fees {}, slippage {}", money(costs.fees), cash(money(costs.slippage), &currency)));
         let day = &self.today;
-        facts.push(format!("day {} {currency}, {}", signed_money(day.net), trades(day.trades, day.wins)));
+        facts.push(format!("day {}, {}", cash(signed_money(day.net), &currency), trades(day.trades, day.wins)));
         let mut alert = Alert::new(self.id(event), Severity::Info, event.local_ns, title);
         alert.mood = if net.units() < 0 { Mood::Bad } else { Mood::Good };
         alert.facts = facts;
@@ -125,7 +127,7 @@ impl Desk {
         *self.today.refusals.entry(name.to_owned()).or_default() += 1;
         let Some(words) = record.reason.and_then(refusal_words) else { return };
         let facts = record.reason.and_then(|reason| limit_text(reason, &record)).into_iter().collect();
-        self.tell_words(event, &words, format!("refusal/{name}/{}", event.instrument.0), facts);
+        self.tell_words(event, &words, false, format!("refusal/{name}/{}", event.instrument.0), facts);
     }
 
     pub(super) fn tell_reject(&mut self, event: &Event) {
@@ -134,28 +136,45 @@ impl Desk {
         let Some(words) = reject.code.and_then(reject_words) else { return };
         let name = reject.code.map_or("unknown", crate::core::payload::RejectCode::name);
         let facts = vec![format!("order {}", reject.order)];
-        self.tell_words(event, &words, format!("reject/{name}/{}", event.instrument.0), facts);
+        self.tell_words(event, &words, false, format!("reject/{name}/{}", event.instrument.0), facts);
     }
 
     pub(super) fn tell_alert(&mut self, event: &Event) {
         let record = AlertRecord::of(event);
         let name = record.code.map_or("unknown", AlertCode::name);
+        let Some(words) = alert_words(record.code) else { return };
         let lots = |units: i64| Qty::from_units(units);
         let detail = match record.code {
             Some(AlertCode::Overfill) => {
                 format!("filled {} lots, at most {} were open", lots(record.found), lots(record.expected))
             }
-            Some(AlertCode::UnknownExecution) => format!("{} lots", lots(record.found)),
+            Some(AlertCode::UnknownExecution | AlertCode::OrphanOrder | AlertCode::ForeignOrder) => {
+                format!("{} lots", lots(record.found))
+            }
+            Some(AlertCode::PositionMismatch) => {
+                format!("venue {} lots, own books {}", lots(record.found), lots(record.expected))
+            }
+            Some(AlertCode::BalanceMismatch) => {
+                let cash = |units: i64| money(Money::from_units(units));
+                format!("venue {}, own books {}", cash(record.found), cash(record.expected))
+            }
+            Some(AlertCode::ReconcileLate) => format!("round {}", record.found),
+            Some(AlertCode::ExitFailing) if record.order.0 != 0 => format!("{} lots left", lots(record.found)),
+            Some(AlertCode::ExitFailing) => {
+                let touch = self.price(event.instrument, Price::from_units(record.found));
+                format!("no order can be made of what is left at {touch}")
+            }
+            Some(AlertCode::OrderLost) => format!("{} lots", lots(record.expected)),
             Some(AlertCode::AckTimeout) => {
                 let late = Nanos(record.found as u64).since(Nanos(record.expected as u64));
                 format!("answer due {} ago", duration(late.0))
             }
             _ => format!("found {}, expected {}", record.found, record.expected),
         };
-        let facts = vec![format!("order {}: {detail}", record.order)];
+        let order = if record.order.0 == 0 { String::new() } else { format!("order {}: ", record.order) };
         // Each order is news of its own; the same order's complaint is not.
         let group = format!("alert/{name}/{}/{}", event.instrument.0, record.order);
-        self.tell_words(event, &alert_words(record.code), group, facts);
+        self.tell_words(event, &words, is_of_account(record.code), group, vec![format!("{order}{detail}")]);
     }
 
     pub(super) fn tell_link(
@@ -207,7 +226,11 @@ impl Desk {
                 self.session.instruments.iter().take(12).map(|(_, i)| i.spec().symbol.clone()).collect();
             let more = self.session.instruments.len() - symbols.len();
             let more = if more > 0 { format!(" and {more} more") } else { String::new() };
-            alert.facts.push(format!("balance {}, {}{more}", money(control.balance), symbols.join(", ")));
+            alert.facts.push(format!(
+                "balance {}, {}{more}",
+                cash(money(control.balance), &self.today.currency),
+                symbols.join(", ")
+            ));
             alert.facts.push(format!("session {}", self.session.tag));
         } else {
             alert.facts.extend(self.open_text());
@@ -217,7 +240,7 @@ impl Desk {
     }
 
     /// The engine's process ended: `clean` when its journal was closed in good order.
-    pub(super) fn tell_engine_end(&mut self, clean: bool, at: Nanos) {
+    pub(super) fn tell_engine_end(&mut self, clean: bool, inputs: u64, at: Nanos) {
         let open = self.open().count() > 0;
         let (severity, title) = match (clean, open) {
             (true, false) => (Severity::Info, "Engine STOPPED, flat"),
@@ -225,11 +248,11 @@ impl Desk {
             (false, false) => (Severity::Critical, "Engine DIED, flat"),
             (false, true) => (Severity::Critical, "Engine DIED with an OPEN POSITION"),
         };
-        let mut alert = Alert::new(format!("{}#end", self.session.tag), severity, at, title.to_owned());
+        let mut alert = Alert::new(format!("{}#end{inputs}", self.session.tag), severity, at, title.to_owned());
         alert.facts.extend(self.open_text());
         let day = &self.today;
-        let currency = &day.currency;
-        alert.facts.push(format!("day {} {currency}, {}", signed_money(day.net), trades(day.trades, day.wins)));
+        let net = cash(signed_money(day.net), &day.currency);
+        alert.facts.push(format!("day {net}, {}", trades(day.trades, day.wins)));
         if open {
             alert.doing = "the guardian acts by its policy for a dead engine".into();
             alert.todo = "watch for FLAT from the guardian; if none comes, close by hand".into();
@@ -246,7 +269,7 @@ impl Desk {
             let side = holding.position.side()?;
             let decimals = instrument.price_decimals();
             let from = holding.position.average_price().map_or_else(|| "?".into(), |p| format!("{p:.decimals$}"));
-            held.push(format!("{} {} {instrument} from {from}", long_or_short(side), holding.position.quantity()));
+            held.push(format!("{} {:.2} {instrument} from {from}", long_or_short(side), holding.position.quantity()));
         }
         (!held.is_empty()).then(|| format!("open: {}", held.join(", ")))
     }
@@ -302,6 +325,11 @@ pub(super) fn money(amount: Money) -> String {
     }
     let sign = if amount.units() < 0 && cents > 0 { "-" } else { "" };
     format!("{sign}{grouped}.{:02}", cents % 100)
+}
+
+/// An amount with its currency, where that is known.
+pub(super) fn cash(amount: String, currency: &str) -> String {
+    if currency.is_empty() { amount } else { format!("{amount} {currency}") }
 }
 
 /// As [`money`], with a plus for profits.

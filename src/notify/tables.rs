@@ -19,10 +19,36 @@ const fn words(severity: Severity, title: &'static str, doing: &'static str, tod
     Words { severity, title, doing, todo }
 }
 
-/// The engine's alerts.
-pub(super) fn alert_words(code: Option<AlertCode>) -> Words {
+/// The engine's alerts; `None` for one that another record tells better.
+pub(super) fn alert_words(code: Option<AlertCode>) -> Option<Words> {
     use Severity::{Critical, Warning};
-    match code {
+    Some(match code {
+        // The connection's own record says which and since when.
+        Some(AlertCode::LinkDown) => return None,
+        Some(AlertCode::PositionMismatch) => words(
+            Critical,
+            "POSITION MISMATCH",
+            "the venue is right: its position was booked",
+            "find out who traded this account",
+        ),
+        Some(AlertCode::BalanceMismatch) => {
+            words(Warning, "Balance differs from the venue's", "the venue is right: its balance was booked", "")
+        }
+        Some(AlertCode::OrphanOrder) => {
+            words(Warning, "Order of an earlier session was open at the venue", "it is being cancelled", "")
+        }
+        Some(AlertCode::ForeignOrder) => words(
+            Warning,
+            "FOREIGN ORDER at the venue",
+            "pawl never sent it and leaves it alone",
+            "find out who else trades this account",
+        ),
+        Some(AlertCode::ReconcileLate) => words(
+            Warning,
+            "Venue does not answer the reconciliation",
+            "asking again; no entries until it is answered",
+            "",
+        ),
         Some(AlertCode::UnknownExecution) => words(
             Critical,
             "UNKNOWN EXECUTION",
@@ -54,7 +80,12 @@ pub(super) fn alert_words(code: Option<AlertCode>) -> Words {
         // A code of a newer engine: better a strange alert than none.
         #[allow(unreachable_patterns, reason = "codes are added by the engine, not here")]
         Some(_) | None => words(Critical, "ENGINE ALERT of a kind this pawl does not know", "", "read the journal"),
-    }
+    })
+}
+
+/// Alerts about the account; the instrument in their record means nothing.
+pub(super) const fn is_of_account(code: Option<AlertCode>) -> bool {
+    matches!(code, Some(AlertCode::BalanceMismatch | AlertCode::ReconcileLate | AlertCode::LinkDown))
 }
 
 /// Reasons for not trading that a person hears of; `None` for those that are daily business.
@@ -79,7 +110,8 @@ pub(super) fn refusal_words(reason: Refusal) -> Option<Words> {
         }
         _ => return None,
     };
-    Some(words(severity, title, no_entry, todo))
+    let doing = if reason == Refusal::Dust { "" } else { no_entry };
+    Some(words(severity, title, doing, todo))
 }
 
 /// Refusals by the venue that a person hears of.

@@ -12,7 +12,7 @@ pub(super) struct Discord {
 }
 
 impl Discord {
-    pub(super) fn new(webhook: Secret) -> Self {
+    pub(super) fn new(webhook: &Secret) -> Self {
         let text = webhook.expose();
         // With `wait` the answer says whether the message was stored, not merely taken.
         let joint = if text.contains('?') { '&' } else { '?' };

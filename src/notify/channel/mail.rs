@@ -5,6 +5,7 @@ use std::error::Error as _;
 use std::time::Duration;
 
 use lettre::message::Mailbox;
+use lettre::message::header::ContentType;
 use lettre::transport::smtp::authentication::Credentials;
 use lettre::transport::smtp::client::{Certificate, Tls, TlsParameters};
 use lettre::{Message, SmtpTransport, Transport};
@@ -69,12 +70,15 @@ impl Mail {
     }
 
     fn message(&self, alerts: &[Alert]) -> Result<Message, lettre::error::Error> {
-        let ids: String = alerts.iter().map(|alert| format!("{}@{:x};", alert.id, alert.at_ns)).collect();
+        let ids: Vec<String> = alerts.iter().map(|alert| format!("{}@{:x};", alert.id, alert.at_ns)).collect();
+        let ids = ids.concat();
         let (left, right) = (crc32c_portable(ids.as_bytes()), crc32c_portable(format!("pawl {ids}").as_bytes()));
         let mut builder = Message::builder()
             .from(self.from.clone())
             .subject(subject(alerts, &self.head))
             .message_id(Some(format!("<{left:08x}{right:08x}.alert@pawl>")))
+            // Without it the text has no character set, and marks and dashes arrive as noise.
+            .header(ContentType::TEXT_PLAIN)
             .date_now();
         for to in &self.to {
             builder = builder.to(to.clone());
@@ -92,8 +96,8 @@ impl Channel for Mail {
             Ok(_) => Outcome::Delivered,
             Err(error) => {
                 // Server and library may echo what was sent: scrubbed like everything from outside.
-                let cause = error.source().map_or_else(String::new, |cause| format!(": {cause}"));
-                let said = self.scrubber.clean(&format!("{error}{cause}"));
+                let said =
+                    if is_slow(&error) { "no answer in time".into() } else { self.scrubber.clean(&error.to_string()) };
                 let code = error.status().map(u16::from);
                 match code {
                     Some(530 | 534 | 535) => Outcome::LockedOut(said),
@@ -107,4 +111,16 @@ impl Channel for Mail {
     fn most(&self) -> usize {
         20
     }
+}
+
+/// A socket's timeout, which the system calls a lack of resources.
+fn is_slow(error: &lettre::transport::smtp::Error) -> bool {
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        if let Some(error) = inner.downcast_ref::<std::io::Error>() {
+            return matches!(error.kind(), std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut);
+        }
+        cause = inner.source();
+    }
+    false
 }

@@ -165,7 +165,7 @@ pub(super) fn open(params: &NotifyParams, head: &Letterhead) -> Result<(Vec<Outl
         if !is_protected(webhook.expose()) {
             return Err(ChannelError::Address("discord"));
         }
-        let protocol = discord::Discord::new(webhook);
+        let protocol = discord::Discord::new(&webhook);
         outlets.push((("discord".to_owned(), discord.min_severity, discord.per_minute, 4), Medium::Discord(protocol)));
     }
     if let Some(twilio) = &params.twilio {
