@@ -6,6 +6,7 @@ mod config;
 mod demo;
 mod failure;
 mod notify;
+mod journal;
 mod replay;
 mod run;
 mod signals;
@@ -37,6 +38,8 @@ enum Command {
     Replay(replay::ReplayArguments),
     /// Write a commented configuration, or explain one
     Config(config::ConfigArguments),
+    /// Look at a journal, check it, convert it
+    Journal(journal::JournalArguments),
     /// Write every raw signal with its features and outcome, to train a model on
     Signals(signals::SignalsArguments),
     /// The simulated exchange on real sockets, in the Binance dialect
@@ -53,6 +56,7 @@ pub fn main() -> ExitCode {
         Command::Run(arguments) => run::run(&arguments),
         Command::Replay(arguments) => replay::run(&arguments),
         Command::Config(arguments) => config::run(&arguments),
+        Command::Journal(arguments) => journal::run(&arguments),
         Command::Signals(arguments) => signals::run(&arguments),
         Command::Venue(arguments) => venue::run(&arguments),
         Command::Notify(arguments) => notify::run(&arguments),
