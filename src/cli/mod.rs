@@ -8,6 +8,7 @@ mod failure;
 mod guardian;
 mod notify;
 mod record;
+mod journal;
 mod replay;
 mod run;
 mod signals;
@@ -41,6 +42,8 @@ enum Command {
     Replay(replay::ReplayArguments),
     /// Write a commented configuration, or explain one
     Config(config::ConfigArguments),
+    /// Look at a journal, check it, convert it
+    Journal(journal::JournalArguments),
     /// Write every raw signal with its features and outcome, to train a model on
     Signals(signals::SignalsArguments),
     /// The simulated exchange on real sockets, in the Binance dialect
@@ -60,6 +63,7 @@ pub fn main() -> ExitCode {
         Command::Record(arguments) => record::run(&arguments),
         Command::Replay(arguments) => replay::run(&arguments),
         Command::Config(arguments) => config::run(&arguments),
+        Command::Journal(arguments) => journal::run(&arguments),
         Command::Signals(arguments) => signals::run(&arguments),
         Command::Venue(arguments) => venue::run(&arguments),
         Command::Guardian(arguments) => guardian::run(&arguments),

@@ -36,7 +36,7 @@ impl Handoff {
     }
 
     /// Hot thread: the record with this sequence is stored.
-    #[inline(always)]
+    #[inline]
     pub(super) fn advance(&self, sequence: u64) {
         self.cursor.0.store(sequence, Ordering::Release);
     }

@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::disk::{self, Trouble};
-use super::segment::{Place, Segment};
+use super::segment::{self, Place, Segment};
 use super::slot::Slot;
 use super::stream::Link;
 use super::{JournalError, SyncPolicy, WriterOptions};
@@ -180,17 +180,15 @@ impl Keeper {
             return;
         }
         let under_the_writer = match self.options.sync {
-            SyncPolicy::None => return,
             SyncPolicy::Every(records) if cursor - held.synced >= records.max(1) => true,
-            SyncPolicy::Every(_) => return,
-            SyncPolicy::Interval(_) if now < held.next_sync => return,
-            SyncPolicy::Interval(span) => {
+            SyncPolicy::Interval(span) if now >= held.next_sync => {
                 // Twice an interval, so that no record waits longer than one.
                 held.next_sync = now + Duration::from_nanos(span.0 / 2);
                 let previous = std::mem::replace(&mut held.last_tick, cursor);
                 let used = (cursor + 1).saturating_sub(held.current.first) as usize;
-                previous > (held.current.first - 1 + held.current.whole_pages(used) as u64).max(held.synced)
+                previous > (held.current.first - 1 + segment::whole_pages(used) as u64).max(held.synced)
             }
+            SyncPolicy::None | SyncPolicy::Every(_) | SyncPolicy::Interval(_) => return,
         };
         // The cursor may have run on into the spare since `take_over`: then this segment is full.
         let cursor = cursor.min(held.current.last());
@@ -200,7 +198,7 @@ impl Keeper {
             held.disk = Some(Trouble::of(&error));
             return;
         }
-        let reached = if under_the_writer { to as usize } else { held.current.whole_pages(to as usize) };
+        let reached = if under_the_writer { to as usize } else { segment::whole_pages(to as usize) };
         if under_the_writer {
             let again = held.current.prefault(reached, 1);
             held.disk = held.disk.or(again.err().map(|error| Trouble::of(&error)));

@@ -24,15 +24,21 @@
 //! | `stream`, `keeper`, `writer` | hot side, helper side, the session that owns both |
 //! | `recovery` | the end of a stream after a crash |
 //! | `reader`, `verify` | one record after another; all of them, with what is wrong |
+//! | `select`, `fields` | both streams as one story; a record as named, typed values |
+//! | `info`, `compress` | a session in numbers; closed segments made small |
 
+mod compress;
 mod disk;
 mod error;
+mod fields;
 mod handoff;
+mod info;
 mod keeper;
 mod options;
 mod reader;
 mod recovery;
 mod segment;
+mod select;
 mod slot;
 mod stream;
 mod sync;
@@ -43,11 +49,15 @@ use serde::{Deserialize, Serialize};
 
 use crate::core::InstrumentSpec;
 
+pub use compress::{Compression, compress_session};
 pub use disk::Trouble;
 pub use error::JournalError;
+pub use fields::{Value, order_of, payload_fields};
+pub use info::{JournalInfo, StreamInfo, journal_info};
 pub use options::{SyncPolicy, WriterOptions};
 pub use reader::{SessionReader, StreamReader};
 pub use recovery::{Recovery, StreamRecovery};
+pub use select::{Position, Selection, Story, input_of, side_name};
 pub use stream::StreamWriter;
 pub use verify::{Finding, SessionCheck, StreamCheck, check_session};
 pub use writer::SessionWriter;

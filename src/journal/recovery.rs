@@ -183,7 +183,7 @@ fn remove_half_made(directory: &Path, stream: StreamName) -> Result<(), JournalE
     for entry in std::fs::read_dir(directory).map_err(JournalError::io("list", directory))? {
         let path = entry.map_err(JournalError::io("list", directory))?.path();
         let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-        if name.starts_with(stream.name()) && name.ends_with(".new") {
+        if name.starts_with(stream.name()) && path.extension().is_some_and(|end| end == segment::HALF_MADE) {
             std::fs::remove_file(&path).map_err(JournalError::io("remove", &path))?;
         }
     }

@@ -22,6 +22,8 @@ const MAGIC: &[u8; 7] = b"pawlseg";
 const VERSION: u8 = b'1';
 /// Bytes of the header that carry something.
 const USED: usize = 48;
+/// End of the name of a segment that is being made.
+pub(super) const HALF_MADE: &str = "new";
 /// Ends of the names of a segment and of a compressed one.
 const PLAIN: &str = "seg";
 const COMPRESSED: &str = "seg.zst";
@@ -129,13 +131,12 @@ pub(super) fn number_of(name: &str, stream: StreamName) -> Option<u64> {
 
 /// Bytes of the records' places in a segment's file, inflated.
 pub(super) fn record_bytes(directory: &Path, stream: StreamName, number: u64) -> Option<u64> {
-    let length = match std::fs::metadata(path(directory, stream, number)) {
-        Ok(metadata) => metadata.len(),
-        Err(_) => {
-            let mut head = [0; 18];
-            File::open(compressed_path(directory, stream, number)).ok()?.read_exact(&mut head).ok()?;
-            zstd::zstd_safe::get_frame_content_size(&head).ok()??
-        }
+    let length = if let Ok(metadata) = std::fs::metadata(path(directory, stream, number)) {
+        metadata.len()
+    } else {
+        let mut head = [0; 18];
+        File::open(compressed_path(directory, stream, number)).ok()?.read_exact(&mut head).ok()?;
+        zstd::zstd_safe::get_frame_content_size(&head).ok()??
     };
     Some(length.saturating_sub(HEADER as u64))
 }
@@ -157,7 +158,7 @@ impl Segment {
     pub(super) fn create(place: &Place, number: u64, first: u64, durable: bool) -> Result<Self, JournalError> {
         let final_path = path(&place.directory, place.stream, number);
         // Made under another name, so that a process killed half-way leaves no damaged segment.
-        let path = final_path.with_extension("new");
+        let path = final_path.with_extension(HALF_MADE);
         let made = Self::make(place, number, first, durable, &path, &final_path);
         if made.is_err() {
             // What is half made only takes the space that is missing.
@@ -245,11 +246,6 @@ impl Segment {
         if end <= start { Ok(()) } else { self.map.flush_range(start, end - start) }
     }
 
-    /// Records before the `to`-th that lie on pages wholly before it.
-    pub(super) fn whole_pages(&self, to: usize) -> usize {
-        ((HEADER + to * EVENT_BYTES) / PAGE * PAGE).saturating_sub(HEADER) / EVENT_BYTES
-    }
-
     /// Unmaps and cuts the file to `used` records.
     pub(super) fn close(self, used: usize, durable: bool) -> Result<(), JournalError> {
         let Self { map, file, path, records, .. } = self;
@@ -264,6 +260,11 @@ impl Segment {
     pub(super) fn discard(self) -> Result<(), JournalError> {
         std::fs::remove_file(&self.path).map_err(JournalError::io("remove", &self.path))
     }
+}
+
+/// Records before the `to`-th that lie on pages wholly before it.
+pub(super) fn whole_pages(to: usize) -> usize {
+    ((HEADER + to * EVENT_BYTES) / PAGE * PAGE).saturating_sub(HEADER) / EVENT_BYTES
 }
 
 /// Bytes that a file with this many records keeps: two empty slots and the rest of their page, so
@@ -282,7 +283,7 @@ pub(super) struct Opened {
 
 impl Opened {
     /// Its slots, written or not.
-    #[inline(always)]
+    #[inline]
     pub(super) fn slots(&self) -> &[Slot] {
         let count = (self.map.len() - HEADER) / EVENT_BYTES;
         // SAFETY: `open` checked that the map is at least a header long; it is page-aligned and the
@@ -290,7 +291,10 @@ impl Opened {
         // atomics and cells: a writer may change them meanwhile under the slot's protocol. A journal
         // that another program truncates under a reader can end the reader with SIGBUS; a writer
         // never makes a file shorter than what its readers look at (see `shortened`).
-        unsafe { std::slice::from_raw_parts(self.map.as_ptr().add(HEADER).cast::<Slot>(), count) }
+        #[expect(clippy::cast_ptr_alignment, reason = "maps are page-aligned and the header is one page")]
+        unsafe {
+            std::slice::from_raw_parts(self.map.as_ptr().add(HEADER).cast::<Slot>(), count)
+        }
     }
 
     /// Bytes behind the last whole slot: a file that was cut.

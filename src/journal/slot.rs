@@ -27,7 +27,7 @@ impl Slot {
     ///
     /// # Safety
     /// The caller is the only writer and the slot is empty.
-    #[inline(always)]
+    #[inline]
     pub(super) unsafe fn store(&self, words: [u64; 8]) {
         let [sequence, rest @ ..] = words.map(u64::to_le);
         // SAFETY: the slot is empty and this is its only writer, so nobody reads `rest` yet.
@@ -36,19 +36,21 @@ impl Slot {
     }
 
     /// The record's words, or `None` while nothing is committed here.
-    #[inline(always)]
+    #[inline]
     pub(super) fn load(&self) -> Option<[u64; 8]> {
         let sequence = self.commit.load(Ordering::Acquire);
         if sequence == 0 {
             return None;
         }
         // SAFETY: committed, so `rest` is complete and never written again.
-        let [a, b, c, d, e, f, g] = self.rest.with(|cell| unsafe { cell.read() });
-        Some([sequence, a, b, c, d, e, f, g].map(u64::from_le))
+        let rest = self.rest.with(|cell| unsafe { cell.read() });
+        let mut words = [sequence; 8];
+        words[1..].copy_from_slice(&rest);
+        Some(words.map(u64::from_le))
     }
 
     /// True once a record is here.
-    #[inline(always)]
+    #[inline]
     pub(super) fn is_committed(&self) -> bool {
         self.commit.load(Ordering::Acquire) != 0
     }

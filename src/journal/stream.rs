@@ -153,7 +153,7 @@ impl StreamWriter {
         Ok(self.store(event))
     }
 
-    #[inline(always)]
+    #[inline]
     fn store(&mut self, event: &Event) -> u64 {
         let sequence = self.sequence + 1;
         // SAFETY: `next` is before `limit`, hence a slot of a mapping that `keeper` holds until the

@@ -245,7 +245,7 @@ fn others(directory: &Path) -> Result<Vec<Finding>, JournalError> {
             continue;
         } else if file.contains(".stray") {
             "set aside by a recovery: records behind a hole"
-        } else if file.ends_with(".new") {
+        } else if Path::new(&file).extension().is_some_and(|end| end == segment::HALF_MADE) {
             "half made when a writer died; the next resume removes it"
         } else {
             "not part of the journal"

@@ -1,0 +1,423 @@
+//! `pawl journal`: look at a session, check it, convert it.
+
+use std::io::{BufWriter, IsTerminal, Write};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use clap::{Args, Subcommand, ValueEnum};
+
+use crate::config::Config;
+use crate::core::{Event, EventKind, InstrumentId};
+use crate::data::{Format, OnBadLine, Options};
+use crate::journal::{
+    Position, Selection, SessionReader, Story, StreamName, check_session, compress_session, input_of, journal_info,
+    payload_fields, side_name,
+};
+use crate::report::Progress;
+
+use super::Failure;
+use super::backtest::open_files;
+use super::common::{Gate, create_journal};
+
+/// Arguments of `pawl journal`.
+#[derive(Args)]
+#[command(
+    after_help = "Examples:\n  pawl journal info journal/a\n  pawl journal dump journal/a --kind submit,fill --format csv\n  pawl journal export journal/a --out parquet/ --format parquet"
+)]
+pub(super) struct JournalArguments {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Subcommand)]
+enum What {
+    /// Span, counts by kind, gaps, rates and sizes
+    Info(InfoArguments),
+    /// Print records as text, JSON lines or CSV
+    Dump(DumpArguments),
+    /// Print records as they are written, like `tail -f`
+    Tail(TailArguments),
+    /// Check every record; exit status 1 when something is wrong
+    Verify(InfoArguments),
+    /// Write market data files into a new session
+    Import(ImportArguments),
+    /// Compress closed segments with zstd; every command reads them as they are
+    Compress(CompressArguments),
+}
+
+#[derive(Args)]
+struct InfoArguments {
+    /// The session's folder
+    session: PathBuf,
+    /// Print JSON instead of text
+    #[arg(long)]
+    json: bool,
+}
+
+/// Which records.
+#[derive(Args)]
+pub(super) struct Filter {
+    /// Only this stream
+    #[arg(long, value_enum)]
+    stream: Option<Stream>,
+    /// Only these kinds, e.g. `submit,fill`
+    #[arg(long, value_delimiter = ',', value_parser = parse_kind)]
+    kind: Vec<EventKind>,
+    /// Only this symbol
+    #[arg(long)]
+    instrument: Option<String>,
+    /// From here on: `2024-08-08T23:54:16.25Z`, epoch nanoseconds, or `#INPUT`
+    #[arg(long, value_parser = Position::parse)]
+    from: Option<Position>,
+    /// Up to and including this
+    #[arg(long, value_parser = Position::parse)]
+    until: Option<Position>,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Stream {
+    Input,
+    Output,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum DumpFormat {
+    /// A line for a person
+    Text,
+    /// A JSON object a line
+    Json,
+    /// Comma-separated; with one `--kind`, a column for each of its fields
+    Csv,
+}
+
+#[derive(Args)]
+struct DumpArguments {
+    /// The session's folder
+    session: PathBuf,
+    #[command(flatten)]
+    filter: Filter,
+    /// How to print
+    #[arg(long, value_enum, default_value = "text")]
+    format: DumpFormat,
+    /// Print at most this many records
+    #[arg(long, default_value_t = u64::MAX, hide_default_value = true)]
+    limit: u64,
+}
+
+#[derive(Args)]
+struct TailArguments {
+    #[command(flatten)]
+    dump: DumpArguments,
+    /// Wait for more records as long as a process writes the session
+    #[arg(short, long)]
+    follow: bool,
+    /// Begin with the last so many records
+    #[arg(short = 'n', long, default_value_t = 10)]
+    lines: usize,
+}
+
+#[derive(Args)]
+struct ImportArguments {
+    /// Market data files (several are merged by time)
+    #[arg(required = true)]
+    files: Vec<PathBuf>,
+    /// The new session's folder
+    #[arg(long)]
+    out: PathBuf,
+    /// Configuration, for its instruments; others are guessed from the data
+    #[arg(long)]
+    config: Option<PathBuf>,
+    /// Format of the files; without it recognised from their content
+    #[arg(long)]
+    format: Option<Format>,
+    /// Symbol, where neither content nor file name tells
+    #[arg(long)]
+    symbol: Option<String>,
+    /// What a line that cannot be read does
+    #[arg(long, value_enum, default_value = "stop")]
+    on_bad_line: OnBadLine,
+}
+
+#[derive(Args)]
+struct CompressArguments {
+    /// The session's folder
+    session: PathBuf,
+    /// 1 is fast, 19 is small
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(i32).range(1..=19))]
+    level: i32,
+}
+
+fn parse_kind(text: &str) -> Result<EventKind, String> {
+    let known = || EventKind::ALL.iter().map(|kind| kind.name()).collect::<Vec<_>>().join(", ");
+    let kind = EventKind::ALL.iter().find(|kind| kind.name() == text);
+    kind.copied().ok_or_else(|| format!("expected one of {}", known()))
+}
+
+impl Filter {
+    /// The selection, with the symbol looked up.
+    pub(super) fn selection(&self, session: &SessionReader) -> Result<Selection, Failure> {
+        let stream = self.stream.map(|stream| match stream {
+            Stream::Input => StreamName::Input,
+            Stream::Output => StreamName::Output,
+        });
+        let instrument = self.instrument.as_deref().map(|symbol| find_instrument(session, symbol)).transpose()?;
+        Ok(Selection { stream, kinds: self.kind.clone(), instrument, from: self.from, until: self.until })
+    }
+}
+
+/// The id of a symbol in a session.
+pub(super) fn find_instrument(session: &SessionReader, symbol: &str) -> Result<InstrumentId, Failure> {
+    let specs = &session.info().instruments;
+    let index = specs.iter().position(|spec| spec.symbol == symbol).ok_or_else(|| {
+        let known: Vec<&str> = specs.iter().map(|spec| spec.symbol.as_str()).collect();
+        Failure::Usage(format!("expected one of the session's symbols {known:?}, found {symbol:?}"))
+    })?;
+    Ok(InstrumentId(u16::try_from(index).unwrap_or(u16::MAX)))
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// One [`Failure`]; [`Failure::Different`] when `verify` finds something wrong.
+pub(super) fn run(arguments: &JournalArguments) -> Result<(), Failure> {
+    match &arguments.what {
+        What::Info(arguments) => info(arguments),
+        What::Dump(arguments) => dump(arguments),
+        What::Tail(arguments) => tail(arguments),
+        What::Verify(arguments) => verify(arguments),
+        What::Import(arguments) => import(arguments),
+        What::Compress(arguments) => compress(arguments),
+    }
+}
+
+/// Prints to standard output: JSON for a program, or text for a person.
+fn print(json: bool, value: &(impl serde::Serialize + std::fmt::Display)) -> Result<(), Failure> {
+    let text = if json {
+        serde_json::to_string_pretty(value).map_err(|error| Failure::Usage(error.to_string()))?
+    } else {
+        value.to_string()
+    };
+    writeln!(std::io::stdout().lock(), "{}", text.trim_end()).map_err(Failure::Output)
+}
+
+fn info(arguments: &InfoArguments) -> Result<(), Failure> {
+    let session = SessionReader::open(&arguments.session)?;
+    let mut progress = Progress::new("info", std::io::stderr().is_terminal());
+    let info = journal_info(&session, |done, total| progress.update(done, total, done / 64))?;
+    progress.finish();
+    print(arguments.json, &info)
+}
+
+fn verify(arguments: &InfoArguments) -> Result<(), Failure> {
+    let session = SessionReader::open(&arguments.session)?;
+    let check = check_session(&session)?;
+    print(arguments.json, &check)?;
+    if check.is_good() {
+        return Ok(());
+    }
+    let count: usize = check.streams.iter().map(|stream| stream.findings.len()).sum();
+    Err(Failure::Different(format!(
+        "{}: {count} findings; the good records are listed above",
+        arguments.session.display()
+    )))
+}
+
+/// Prints records one by one.
+struct Printer<'a> {
+    session: &'a SessionReader,
+    format: DumpFormat,
+    /// The only kind that is printed, if there is only one: its fields get columns.
+    only: Option<EventKind>,
+    out: BufWriter<std::io::StdoutLock<'static>>,
+}
+
+impl<'a> Printer<'a> {
+    fn new(session: &'a SessionReader, format: DumpFormat, selection: &Selection) -> Result<Self, Failure> {
+        let only = if let [only] = selection.kinds.as_slice() { Some(*only) } else { None };
+        let mut printer = Self { session, format, only, out: BufWriter::new(std::io::stdout().lock()) };
+        if matches!(format, DumpFormat::Csv) {
+            let fields = match only {
+                Some(kind) => {
+                    let zero = crate::core::Nanos::NONE;
+                    payload_fields(&Event::new(kind, InstrumentId(0), zero, zero, [0; 4]))
+                        .into_iter()
+                        .fold(String::new(), |names, (name, _)| names + "," + name)
+                }
+                None => ",payload".to_owned(),
+            };
+            writeln!(printer.out, "stream,sequence,cause,kind,symbol,side,flags,venue_time,local_time{fields}")
+                .map_err(Failure::Output)?;
+        }
+        Ok(printer)
+    }
+
+    fn symbol(&self, event: &Event) -> &str {
+        self.session.info().instruments.get(event.instrument.index()).map_or("-", |spec| spec.symbol.as_str())
+    }
+
+    fn print(&mut self, event: &Event) -> Result<(), Failure> {
+        let (stream, cause) = if event.kind.is_input() { ("input", None) } else { ("output", Some(input_of(event))) };
+        let line = match self.format {
+            DumpFormat::Text => format!("{stream:<6} {:<8} {event:?}", self.symbol(event)),
+            DumpFormat::Json => self.json(event, stream, cause),
+            DumpFormat::Csv => {
+                let fields = payload_fields(event);
+                let payload = if self.only.is_some() {
+                    fields.iter().fold(String::new(), |line, (_, value)| line + "," + &value.to_string())
+                } else {
+                    let pairs: Vec<String> = fields.iter().map(|(name, value)| format!("{name}={value}")).collect();
+                    format!(",{}", pairs.join(";"))
+                };
+                let cause = cause.map(|cause| cause.to_string()).unwrap_or_default();
+                let venue = if event.kind.is_input() { event.venue_ns.to_string() } else { String::new() };
+                format!(
+                    "{stream},{},{cause},{},{},{},{:?},{venue},{}{payload}",
+                    event.sequence,
+                    event.kind.name(),
+                    self.symbol(event),
+                    side_name(event),
+                    event.flags,
+                    event.local_ns
+                )
+            }
+        };
+        writeln!(self.out, "{line}").map_err(Failure::Output)
+    }
+
+    fn json(&self, event: &Event, stream: &str, cause: Option<u64>) -> String {
+        let mut object = serde_json::Map::new();
+        let mut put = |name: &str, value: serde_json::Value| object.insert(name.to_owned(), value);
+        put("stream", stream.into());
+        put("sequence", event.sequence.into());
+        match cause {
+            Some(cause) => put("cause", cause.into()),
+            None => put("venue_time", event.venue_ns.to_string().into()),
+        };
+        put("local_time", event.local_ns.to_string().into());
+        put("kind", event.kind.name().into());
+        put("symbol", self.symbol(event).into());
+        put("side", side_name(event).into());
+        put("flags", format!("{:?}", event.flags).into());
+        for (name, value) in payload_fields(event) {
+            put(name, value.to_json());
+        }
+        serde_json::Value::Object(object).to_string()
+    }
+}
+
+fn dump(arguments: &DumpArguments) -> Result<(), Failure> {
+    let session = SessionReader::open(&arguments.session)?;
+    let selection = arguments.filter.selection(&session)?;
+    let mut printer = Printer::new(&session, arguments.format, &selection)?;
+    let mut printed = 0;
+    let outcome = for_each(&session, &selection, |event| {
+        if printed < arguments.limit {
+            printed += 1;
+            printer.print(event)?;
+        }
+        Ok(printed < arguments.limit)
+    });
+    printer.out.flush().map_err(Failure::Output)?;
+    outcome
+}
+
+/// Shows every wanted record to `see`, in the order of the story, until it says false.
+pub(super) fn for_each(
+    session: &SessionReader,
+    selection: &Selection,
+    mut see: impl FnMut(&Event) -> Result<bool, Failure>,
+) -> Result<(), Failure> {
+    let mut story = Story::open(session)?;
+    while let Some(event) = story.next_event()? {
+        if selection.is_over(&event) || selection.wants(&event) && !see(&event)? {
+            return Ok(());
+        }
+    }
+    while let Some(event) = story.next_orphan()? {
+        if selection.wants(&event) && !selection.is_over(&event) && !see(&event)? {
+            return Ok(());
+        }
+    }
+    if session.is_being_written() { Ok(()) } else { Ok(story.check_end()?) }
+}
+
+fn tail(arguments: &TailArguments) -> Result<(), Failure> {
+    let session = SessionReader::open(&arguments.dump.session)?;
+    let selection = arguments.dump.filter.selection(&session)?;
+    let mut printer = Printer::new(&session, arguments.dump.format, &selection)?;
+    let mut story = Story::open(&session)?;
+    let mut last = std::collections::VecDeque::new();
+    while let Some(event) = story.next_event()? {
+        if selection.wants(&event) {
+            last.push_back(event);
+            if last.len() > arguments.lines {
+                last.pop_front();
+            }
+        }
+    }
+    for event in last {
+        printer.print(&event)?;
+    }
+    printer.out.flush().map_err(Failure::Output)?;
+    if !arguments.follow {
+        return Ok(());
+    }
+    loop {
+        // Asked before reading: what was written before the writer left is still read.
+        let alive = session.is_being_written();
+        while let Some(event) = story.next_event()? {
+            if selection.wants(&event) {
+                printer.print(&event)?;
+            }
+        }
+        printer.out.flush().map_err(Failure::Output)?;
+        if !alive {
+            eprintln!("pawl: the writer has closed the session");
+            return Ok(());
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+fn import(arguments: &ImportArguments) -> Result<(), Failure> {
+    let config = match &arguments.config {
+        Some(path) => Config::load(path)?,
+        None => Config::default(),
+    };
+    let options =
+        Options { format: arguments.format, on_bad_line: arguments.on_bad_line, symbol: arguments.symbol.clone() };
+    let (mut source, instruments) = open_files(&arguments.files, &options, &config)?;
+    let mut writer = create_journal(&arguments.out, &config, &Gate::Open, &instruments)?;
+    let mut progress = Progress::new("import", std::io::stderr().is_terminal());
+    while let Some(event) = source.next_event() {
+        let sequence = writer.input.append(&event?)?;
+        if sequence.is_multiple_of(65_536) {
+            let (done, total) = source.progress();
+            progress.update(done, total, sequence);
+        }
+    }
+    progress.finish();
+    let (records, bad) = (writer.input.written(), source.bad_lines());
+    writer.close()?;
+    println!(
+        "{records} records of {} instruments written to {}, {bad} bad lines",
+        instruments.len(),
+        display(&arguments.out)
+    );
+    Ok(())
+}
+
+fn display(path: &Path) -> std::path::Display<'_> {
+    path.display()
+}
+
+fn compress(arguments: &CompressArguments) -> Result<(), Failure> {
+    let session = SessionReader::open(&arguments.session)?;
+    let done = compress_session(&session, arguments.level)?;
+    let ratio = done.before as f64 / done.after.max(1) as f64;
+    println!(
+        "{} segments compressed, {} to {} bytes ({ratio:.1} times smaller), {} left as they are",
+        done.segments, done.before, done.after, done.left
+    );
+    Ok(())
+}
