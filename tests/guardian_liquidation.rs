@@ -90,7 +90,8 @@ impl BadDesk {
                 self.execute(&order);
             }
             if self.now < self.engine_until && self.draw(100) < 5 {
-                let (instrument, units) = (self.draw(INSTRUMENTS as u64) as usize, 1_000_000 * (1 + self.draw(50) as i64));
+                let (instrument, units) =
+                    (self.draw(INSTRUMENTS as u64) as usize, 1_000_000 * (1 + self.draw(50) as i64));
                 let signed = if self.draw(2) == 0 { units } else { -units };
                 self.entries.push((self.next_order, instrument, signed));
                 self.next_order += 1;
