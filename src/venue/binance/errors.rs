@@ -39,10 +39,9 @@ pub fn outcome(status: u16, code: i64, message: &str) -> Outcome {
         // Futures say 503 for three things; two of them are definite.
         (503, OVERLOADED) => Outcome::Refused,
         (503, 0) if message.contains("Service Unavailable") => Outcome::Refused,
-        (408 | 500.., _) => Outcome::Unknown,
         // An order with this client id is open: ours, sent before. It lives.
         (_, NEW_ORDER_REJECTED) if message.starts_with("Duplicate order") => Outcome::Unknown,
-        (_, DUPLICATE_CLIENT_ID) => Outcome::Unknown,
+        (408 | 500.., _) | (_, DUPLICATE_CLIENT_ID) => Outcome::Unknown,
         _ => Outcome::Refused,
     }
 }

@@ -1,9 +1,9 @@
 //! Order entry over real sockets: [`OrderProtocol`] and the connections it needs, polled by one thread
 //! together with everything else.
 //!
-//! Setup: [`OrderGateway::new`], with the loop's `mio` registry or none. Then [`OrderGateway::poll`]
-//! whenever a socket is ready, at [`OrderGateway::next_due`], or all the time; and
-//! [`OrderGateway::command`] for each command of the engine. The first event is always a [`Link`] that
+//! Setup: [`OrderGateway::new`], with the loop's `mio` registry or none. Then [`OrderEntry::poll`]
+//! whenever a socket is ready, at [`OrderEntry::next_due`], or all the time; and
+//! [`OrderEntry::command`] for each command of the engine. The first event is always a [`Link`] that
 //! says down: nothing is trusted before the first reconciliation.
 //!
 //! A connection that the venue is about to close, or that nears the venue's 24 hours, is replaced: the
@@ -15,15 +15,14 @@ use std::sync::Arc;
 use mio::{Registry, Token};
 use rustls::ClientConfig;
 
-use super::endpoints::Endpoints;
+use super::endpoints::{Endpoints, Market};
 use super::orders::{OrderCounters, OrderParams, OrderProtocol, Trouble};
 use super::rest::Credentials;
 use super::symbols::SymbolTable;
 use crate::core::payload::{Link, LinkChannel, LinkState};
 use crate::core::{Event, EventKind, InstrumentId, Nanos, Payload, Price, Span};
-use crate::venue::net::{
-    Incoming, SendError, Sent, TlsError, UrlError, WebSocketClient, WebSocketParams, client_config,
-};
+use crate::venue::net::{Incoming, SendError, TlsError, UrlError, WebSocketClient, WebSocketParams, client_config};
+use crate::venue::{Delivery, OrderEntry};
 
 /// Largest message: an answer with all open orders of a busy account.
 const LARGEST_MESSAGE: usize = 4 << 20;
@@ -60,20 +59,6 @@ pub enum SetupError {
     /// An API key that cannot be a header.
     #[error("expected an API key of printable ASCII, found something else; check the key")]
     Key,
-}
-
-/// What became of a command.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Delivery {
-    /// On the wire; when its bytes were written.
-    Sent(Sent),
-    /// Will be sent with the next poll, or is none of the gateway's business.
-    Noted,
-    /// Certainly not sent; an [`EventKind::OrderRejected`] was emitted.
-    Refused,
-    /// The connection broke while sending: its fate is unknown, and the link goes down at the next
-    /// poll.
-    Unknown,
 }
 
 /// Trades on one account.
@@ -129,71 +114,6 @@ impl OrderGateway {
         })
     }
 
-    /// Reads what has come, sends what waits. True when more is there to be done at once.
-    pub fn poll(&mut self, now: Nanos, emit: &mut impl FnMut(Event)) -> bool {
-        if !std::mem::replace(&mut self.told, true) {
-            let link = Link { channel: Some(LinkChannel::Orders), state: Some(LinkState::Down), connections: 0 };
-            emit(link.event(EventKind::Link, InstrumentId(0), Nanos::NONE, now));
-        }
-        let (protocol, failure, opened) = (&mut self.protocol, &mut self.last_failure, &mut self.opened);
-        let mut more = self.client.poll(now, &mut |incoming| match incoming {
-            Incoming::Up => {
-                *opened = now;
-                protocol.on_open(now);
-            }
-            Incoming::Text(frame, at) => protocol.on_text(frame, at, emit),
-            Incoming::Binary(..) => {}
-            Incoming::Down { reason, .. } => {
-                *failure = Some(reason.to_owned());
-                protocol.on_close(now, emit);
-            }
-        });
-        more |= self.poll_private(now, emit);
-        self.protocol.on_time(now);
-        if self.protocol.take_restart() {
-            self.client.restart("no answer, or the session ended");
-            more = true;
-        }
-        more |= self.replace(now, emit);
-        self.send_waiting(now);
-        more
-    }
-
-    /// Passes one command of the engine on. Rejections that are certain at once are emitted at once.
-    #[inline]
-    pub fn command(&mut self, command: &Event, now: Nanos, emit: &mut impl FnMut(Event)) -> Delivery {
-        if command.kind != EventKind::Submit {
-            self.protocol.command(command);
-            self.send_waiting(now);
-            return Delivery::Noted;
-        }
-        match self.protocol.submit(command, now) {
-            Ok(bytes) => match self.client.send_text(bytes) {
-                Ok(sent) => Delivery::Sent(sent),
-                Err(SendError::Broken) => Delivery::Unknown,
-                Err(SendError::NotSent) => {
-                    emit(self.protocol.not_sent(command, now));
-                    Delivery::Refused
-                }
-            },
-            Err(rejected) => {
-                emit(rejected);
-                Delivery::Refused
-            }
-        }
-    }
-
-    /// When a poll is wanted even if all sockets stay silent.
-    pub fn next_due(&self) -> Nanos {
-        let standby = self
-            .standby
-            .as_ref()
-            .map_or(Nanos::MAX, |standby| standby.client.next_due().min(standby.since.plus(LONGEST_WAIT)));
-        let private = self.private.as_ref().map_or(Nanos::MAX, WebSocketClient::next_due);
-        let first = if self.told { Nanos::MAX } else { Nanos::NONE };
-        first.min(self.client.next_due()).min(self.protocol.next_due()).min(standby).min(private)
-    }
-
     /// True while orders can be sent.
     pub fn is_ready(&self) -> bool {
         self.protocol.is_ready()
@@ -231,6 +151,36 @@ impl OrderGateway {
             private.close();
         }
         self.standby = None;
+    }
+
+    /// Reads what has come, sends what waits. True when more is there to be done at once.
+    fn poll_all(&mut self, now: Nanos, emit: &mut impl FnMut(Event)) -> bool {
+        if !std::mem::replace(&mut self.told, true) {
+            let link = Link { channel: Some(LinkChannel::Orders), state: Some(LinkState::Down), connections: 0 };
+            emit(link.event(EventKind::Link, InstrumentId(0), Nanos::NONE, now));
+        }
+        let (protocol, failure, opened) = (&mut self.protocol, &mut self.last_failure, &mut self.opened);
+        let mut more = self.client.poll(now, &mut |incoming| match incoming {
+            Incoming::Up => {
+                *opened = now;
+                protocol.on_open(now);
+            }
+            Incoming::Text(frame, at) => protocol.on_text(frame, at, emit),
+            Incoming::Binary(..) => {}
+            Incoming::Down { reason, .. } => {
+                *failure = Some(reason.to_owned());
+                protocol.on_close(now, emit);
+            }
+        });
+        more |= self.poll_private(now, emit);
+        self.protocol.on_time(now);
+        if self.protocol.take_restart() {
+            self.client.restart("no answer, or the session ended");
+            more = true;
+        }
+        more |= self.replace(now, emit);
+        self.send_waiting(now);
+        more
     }
 
     fn send_waiting(&mut self, now: Nanos) {
@@ -292,9 +242,50 @@ impl OrderGateway {
     }
 }
 
+impl OrderEntry for OrderGateway {
+    fn poll(&mut self, now: Nanos, emit: &mut impl FnMut(Event)) -> bool {
+        self.poll_all(now, emit)
+    }
+
+    #[inline]
+    fn command(&mut self, command: &Event, now: Nanos, emit: &mut impl FnMut(Event)) -> Delivery {
+        if command.kind != EventKind::Submit {
+            self.protocol.command(command);
+            self.send_waiting(now);
+            return Delivery::Noted;
+        }
+        match self.protocol.submit(command, now) {
+            Ok(bytes) => match self.client.send_text(bytes) {
+                Ok(sent) => Delivery::Sent(sent),
+                Err(SendError::Broken) => Delivery::Unknown,
+                Err(SendError::NotSent) => {
+                    emit(self.protocol.not_sent(command, now));
+                    Delivery::Refused
+                }
+            },
+            Err(rejected) => {
+                emit(rejected);
+                Delivery::Refused
+            }
+        }
+    }
+
+    fn next_due(&self) -> Nanos {
+        let standby = self
+            .standby
+            .as_ref()
+            .map_or(Nanos::MAX, |standby| standby.client.next_due().min(standby.since.plus(LONGEST_WAIT)));
+        let private = self.private.as_ref().map_or(Nanos::MAX, WebSocketClient::next_due);
+        let first = if self.told { Nanos::MAX } else { Nanos::NONE };
+        first.min(self.client.next_due()).min(self.protocol.next_due()).min(standby).min(private)
+    }
+}
+
 /// The WebSocket API with what makes its answers small and its times fine.
 fn api_url(params: &GatewayParams) -> String {
-    format!("{}?returnRateLimits=false&timeUnit=MICROSECOND", params.endpoints.websocket_api)
+    // Futures do not document a choice of the time's unit.
+    let unit = if params.orders.market == Market::Spot { "&timeUnit=MICROSECOND" } else { "" };
+    format!("{}?returnRateLimits=false{unit}", params.endpoints.websocket_api)
 }
 
 fn connect(

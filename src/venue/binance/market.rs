@@ -1,7 +1,7 @@
 //! Market data over real sockets: JSON or binary streams, kept alive and whole.
 //!
-//! Setup: [`MarketFeed::new`], with the loop's `mio` registry or none. Then [`MarketFeed::poll`]
-//! whenever a socket is ready, at [`MarketFeed::next_due`], or all the time.
+//! Setup: [`MarketFeed::new`], with the loop's `mio` registry or none. Then [`MarketData::poll`]
+//! whenever a socket is ready, at [`MarketData::next_due`], or all the time.
 //!
 //! - A line that brings no *data* for `stale_after` is connected anew: pings prove nothing.
 //! - After a loss, a [`EventKind::Gap`] for each instrument comes before the first new data.
@@ -21,6 +21,7 @@ use super::sign::Secret;
 use super::symbols::SymbolTable;
 use crate::core::payload::{Link, LinkChannel, LinkState};
 use crate::core::{Event, EventKind, InstrumentId, Nanos, Payload, Span};
+use crate::venue::MarketData;
 use crate::venue::net::{Incoming, UrlError, WebSocketClient, WebSocketParams, client_config};
 use crate::venue::random::Random;
 
@@ -137,26 +138,6 @@ impl MarketFeed {
             random: Random::new(seed),
             make,
         })
-    }
-
-    /// Reads what has come. True when more is there to be done at once.
-    #[inline]
-    pub fn poll(&mut self, now: Nanos, emit: &mut impl FnMut(Event)) -> bool {
-        let mut more = false;
-        for index in 0..self.lines.len() {
-            more |= self.poll_line(index, now, emit);
-        }
-        more
-    }
-
-    /// When a poll is wanted even if all sockets stay silent.
-    pub fn next_due(&self) -> Nanos {
-        let due = |line: &Line| {
-            let stale = if line.up { line.last_data.plus(self.stale_after) } else { Nanos::MAX };
-            let replacement = line.replacement.as_ref().map_or(Nanos::MAX, WebSocketClient::next_due);
-            line.client.next_due().min(stale).min(line.expires).min(replacement)
-        };
-        self.lines.iter().map(due).min().unwrap_or(Nanos::MAX)
     }
 
     /// True while every line is up.
@@ -276,6 +257,26 @@ impl MarketFeed {
     }
 }
 
+impl MarketData for MarketFeed {
+    #[inline]
+    fn poll(&mut self, now: Nanos, emit: &mut impl FnMut(Event)) -> bool {
+        let mut more = false;
+        for index in 0..self.lines.len() {
+            more |= self.poll_line(index, now, emit);
+        }
+        more
+    }
+
+    fn next_due(&self) -> Nanos {
+        let due = |line: &Line| {
+            let stale = if line.up { line.last_data.plus(self.stale_after) } else { Nanos::MAX };
+            let replacement = line.replacement.as_ref().map_or(Nanos::MAX, WebSocketClient::next_due);
+            line.client.next_due().min(stale).min(line.expires).min(replacement)
+        };
+        self.lines.iter().map(due).min().unwrap_or(Nanos::MAX)
+    }
+}
+
 /// What one poll of a connection brought.
 #[derive(Default)]
 struct Seen {
@@ -374,7 +375,8 @@ fn urls(params: &FeedParams, symbols: &SymbolTable) -> Vec<String> {
             sets.push((trades_base, streams(trade)));
         }
     }
-    let unit = if binary { "" } else { "&timeUnit=MICROSECOND" };
+    // Binary streams always count microseconds; futures do not document a choice.
+    let unit = if binary || params.market == Market::UsdMFutures { "" } else { "&timeUnit=MICROSECOND" };
     sets.iter()
         .flat_map(|(base, streams)| {
             streams.chunks(STREAMS_A_LINE).map(move |part| format!("{base}/stream?streams={}{unit}", part.join("/")))

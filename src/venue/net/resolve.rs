@@ -45,7 +45,6 @@ impl Resolver {
                     return Err(format!("cannot resolve {}: {error}", self.host));
                 }
             }
-            Some(Err(TryRecvError::Empty)) => {}
             Some(Err(TryRecvError::Disconnected)) => self.running = None,
             None if self.found.is_empty() || self.next + 1 >= self.found.len() => {
                 let (sender, receiver) = mpsc::channel();
@@ -60,7 +59,7 @@ impl Resolver {
                     .map_err(|error| format!("cannot start a look-up: {error}"))?;
                 self.running = Some(receiver);
             }
-            None => {}
+            Some(Err(TryRecvError::Empty)) | None => {}
         }
         Ok(())
     }

@@ -15,6 +15,7 @@ use crate::venue::binance::orders::OrderParams;
 use crate::venue::binance::rest::Credentials;
 use crate::venue::binance::symbols::SymbolTable;
 use crate::venue::secret::Secret;
+use crate::venue::{MarketData, OrderEntry};
 
 use super::prepare::{Prepared, market};
 use super::{Wire, session_clock};

@@ -146,8 +146,8 @@ impl OrderProtocol {
             Ask::Positions { round } => {
                 let positions: Vec<PositionReply<'_>> = read(result)?;
                 for position in &positions {
-                    let (symbol, qty) = (position.symbol.as_bytes(), position.position_amt);
-                    self.position(round, symbol, qty, position.entry_price, Nanos::NONE, at, emit);
+                    let held = (position.position_amt, position.entry_price);
+                    self.position((round, Nanos::NONE), &position.symbol, held, at, emit);
                 }
                 self.part_done(round, at, emit);
             }
@@ -496,8 +496,8 @@ impl OrderProtocol {
 
     fn on_account_update(&mut self, update: &AccountUpdate<'_>, at: Nanos, emit: &mut impl FnMut(Event)) {
         let venue = time(update.time);
-        for change in update.a.positions.iter() {
-            self.position(0, change.s.as_bytes(), change.pa, change.ep, venue, at, emit);
+        for change in &update.a.positions {
+            self.position((0, venue), &change.s, (change.pa, change.ep), at, emit);
         }
         // The wallet alone says neither what is free nor the equity: the whole is asked for.
         if update.a.balances.iter().any(|change| change.a == self.params.cash_asset && change.wb >= Money::ZERO) {
@@ -507,15 +507,13 @@ impl OrderProtocol {
 
     fn position(
         &mut self,
-        round: u64,
-        symbol: &[u8],
-        qty: Qty,
-        entry: Price,
-        venue: Nanos,
+        (round, venue): (u64, Nanos),
+        symbol: &str,
+        (qty, entry): (Qty, Price),
         at: Nanos,
         emit: &mut impl FnMut(Event),
     ) {
-        let Some(instrument) = self.symbols.find(symbol) else { return };
+        let Some(instrument) = self.symbols.find(symbol.as_bytes()) else { return };
         let report = PositionReport { round, signed_units: qty.units(), entry };
         emit(report.event(EventKind::PositionReport, instrument, venue, at));
     }

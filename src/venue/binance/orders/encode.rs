@@ -100,8 +100,7 @@ impl Encoder {
     pub(super) fn place(
         &mut self,
         out: &mut Vec<u8>,
-        id: u64,
-        timestamp_ms: u64,
+        (id, timestamp_ms): (u64, u64),
         symbol: &Symbol,
         side: Side,
         order: &Submit,

@@ -324,8 +324,8 @@ impl OrderProtocol {
             response: if futures { "RESULT" } else { "FULL" },
             reduce_only: futures && submit.role == OrderRole::Exit,
         };
-        let number = self.next_id;
-        self.encoder.place(&mut self.request, number, venue_now.0 / 1_000_000, symbol, side, &submit, style);
+        let stamped = (self.next_id, venue_now.0 / 1_000_000);
+        self.encoder.place(&mut self.request, stamped, symbol, side, &submit, style);
         self.tracker.sent(submit.order, now);
         self.remember(Ask::Place { order: submit.order, instrument: id }, now);
         Ok(&self.request)

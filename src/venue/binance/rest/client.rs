@@ -287,8 +287,10 @@ fn refusal(path: &str, status: u16, said: Refusal, retry_after: Option<u64>) -> 
 
 fn no_answer(path: &str, error: &ureq::Error) -> RestError {
     let sent = match error {
-        ureq::Error::HostNotFound | ureq::Error::ConnectionFailed | ureq::Error::BadUri(_) => false,
-        ureq::Error::Timeout(Timeout::Resolve | Timeout::Connect) => false,
+        ureq::Error::HostNotFound
+        | ureq::Error::ConnectionFailed
+        | ureq::Error::BadUri(_)
+        | ureq::Error::Timeout(Timeout::Resolve | Timeout::Connect) => false,
         ureq::Error::Io(error) => error.kind() != std::io::ErrorKind::ConnectionRefused,
         _ => true,
     };
