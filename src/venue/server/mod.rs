@@ -6,7 +6,7 @@
 //! | `socket`, `wire`, `tls` | bytes: TCP and TLS; HTTP and WebSocket without a socket |
 //! | `hub`, `rest_door`, `api_door`, `stream_door`, `admin` | who is connected and asks what; no I/O |
 //! | `endpoints`, `public`, `trading`, `accounts`, `futures` | every question and its answer, in one table |
-//! | `exchange`, `margin`, `records`, `filters`, `symbols` | the books around the paper matcher: the truth |
+//! | `exchange`, `settle`, `margin`, `records`, `filters`, `symbols` | the books around the paper matcher: the truth |
 //! | `board`, `streams`, `user_stream` | what the public and the owners are told |
 //! | `feed` | where the market comes from |
 //! | `keys`, `limits`, `faults` | who may, how often, and what goes wrong |
@@ -39,6 +39,7 @@ mod public;
 mod records;
 mod rest_door;
 mod run;
+mod settle;
 mod socket;
 mod stream_door;
 mod streams;

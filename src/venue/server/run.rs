@@ -307,6 +307,10 @@ impl Server {
             let now = machine_clock();
             for incoming in sink.drain(..) {
                 if incoming == Incoming::Closed {
+                    // The answer to its closing goes out if it can.
+                    if let Some(connection) = self.connections.get_mut(&id) {
+                        connection.write();
+                    }
                     return self.drop_client(id);
                 }
                 self.hub.arrived(id, incoming, now);
