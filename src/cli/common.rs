@@ -78,6 +78,28 @@ pub(super) fn create_journal(
     gate: &Gate,
     instruments: &InstrumentTable,
 ) -> Result<SessionWriter, Failure> {
+    write_session(directory, config, gate, instruments, 1, &WriterOptions::default())
+}
+
+/// The same for a live session: a helper thread keeps segments ready and synced.
+pub(super) fn create_live_journal(
+    directory: &Path,
+    config: &Config,
+    gate: &Gate,
+    instruments: &InstrumentTable,
+    session: u32,
+) -> Result<SessionWriter, Failure> {
+    write_session(directory, config, gate, instruments, session, &WriterOptions::default().with_helper())
+}
+
+fn write_session(
+    directory: &Path,
+    config: &Config,
+    gate: &Gate,
+    instruments: &InstrumentTable,
+    session: u32,
+    options: &WriterOptions,
+) -> Result<SessionWriter, Failure> {
     let text = toml::to_string(config).map_err(|error| Failure::Usage(error.to_string()))?;
     let model: &[u8] = match gate {
         Gate::Model { bytes, .. } => bytes,
@@ -86,13 +108,14 @@ pub(super) fn create_journal(
     let info = SessionInfo {
         version: 1,
         pawl: env!("CARGO_PKG_VERSION").to_owned(),
-        created: String::new(),
+        created: if session == 1 { String::new() } else { crate::worlds::live::session_clock().to_string() },
+        session,
         config_crc: format!("{:08x}", crc32c_portable(text.as_bytes())),
         config: text,
         model_crc: format!("{:08x}", crc32c_portable(model)),
         instruments: instruments.iter().map(|(_, instrument)| instrument.spec().clone()).collect(),
     };
-    let writer = SessionWriter::create(directory, &info, &WriterOptions::default())?;
+    let writer = SessionWriter::create(directory, &info, options)?;
     let path = directory.join(MODEL_FILE);
     if let Gate::Model { bytes, .. } = gate {
         std::fs::write(&path, bytes).map_err(|source| Failure::File { verb: "write", path, source })?;
@@ -103,7 +126,7 @@ pub(super) fn create_journal(
 /// The folder of the shared-memory pages.
 pub(super) fn page_folder(config: &Config) -> PathBuf {
     let _ = config;
-    crate::snapshot::default_folder(&config.live.state)
+    config.guardian.page_folder(&config.live.state)
 }
 
 /// Everything a run says, as a program reads it. What was measured is left out unless asked for,

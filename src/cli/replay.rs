@@ -44,7 +44,7 @@ pub(super) fn run(arguments: &ReplayArguments) -> Result<(), Failure> {
     }
     let instruments = InstrumentTable::new(info.instruments.iter().cloned())?;
     let oracle = recorded_oracle(&arguments.session, &config)?;
-    let mut engine = Engine::new(&config.engine(), oracle, &instruments, 1)?;
+    let mut engine = Engine::new(&config.engine(), oracle, &instruments, info.session)?;
     let mut progress = Progress::new("replay", std::io::stderr().is_terminal());
     let verdict = verify(&session, &mut engine, |inputs| {
         if inputs.is_multiple_of(65_536) {

@@ -22,7 +22,7 @@ use crate::worlds::live::{Ending, Live, LiveOutcome, LiveSetup, Wire, session_cl
 use crate::worlds::session::Outcome;
 
 use super::Failure;
-use super::common::{Gate, Print, SHIPPED_MODEL, create_journal, page_folder, print_outcome};
+use super::common::{Gate, Print, SHIPPED_MODEL, create_live_journal, page_folder, print_outcome};
 
 /// Arguments of `pawl run`.
 #[derive(Args)]
@@ -59,7 +59,6 @@ pub(super) fn run(arguments: &RunArguments) -> Result<(), Failure> {
     super::config::check_ranges(&config)?;
     let mode = config.live.mode;
     prepare::check_mode(mode, &config.venue, arguments.yes_live)?;
-    #[cfg(any())]
     if let Some(refusal) = crate::guardian::latch::check(&config.live.state).refusal() {
         return Err(Failure::Refused(refusal));
     }
@@ -117,7 +116,7 @@ fn trade<W: Wire>(
 ) -> Result<LiveOutcome, Failure> {
     let instruments = prepared.instruments.clone();
     let folder = config.live.journal.join(format!("{:08x}", session));
-    let journal = create_journal(&folder, config, gate, &instruments)?;
+    let journal = create_live_journal(&folder, config, gate, &instruments, session)?;
     let pages = page_folder(config);
     let plan = EnginePlan { session, instruments: &instruments, hot_threads: 1 };
     let page = EnginePage::create(&pages, &plan)?;
@@ -195,8 +194,12 @@ pub(super) fn signals(seconds: Option<u64>) -> Result<Arc<AtomicUsize>, Failure>
     for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
         let count = Arc::clone(&count);
         // SAFETY: the handler only adds to an atomic, which is safe in a signal handler.
-        unsafe { signal_hook::low_level::register(signal, move || drop(count.fetch_add(1, Ordering::Relaxed))) }
-            .map_err(|error| Failure::Usage(format!("cannot listen to signals: {error}")))?;
+        unsafe {
+            signal_hook::low_level::register(signal, move || {
+                count.fetch_add(1, Ordering::Relaxed);
+            })
+        }
+        .map_err(|error| Failure::Usage(format!("cannot listen to signals: {error}")))?;
     }
     if let Some(seconds) = seconds {
         let count = Arc::clone(&count);

@@ -78,6 +78,9 @@ pub struct SessionInfo {
     pub pawl: String,
     /// When, or empty where the same inputs must give the same bytes.
     pub created: String,
+    /// The session's number: the upper half of its order ids. 1 for a simulated session.
+    #[serde(default = "first_session")]
+    pub session: u32,
     /// The configuration, as TOML text.
     pub config: String,
     /// CRC-32C of `config`, hexadecimal.
@@ -115,6 +118,10 @@ impl StreamName {
             Self::Output => 2,
         }
     }
+}
+
+fn first_session() -> u32 {
+    1
 }
 
 /// Whether the next records have a place. What the live loop looks at in every turn.

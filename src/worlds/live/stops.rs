@@ -1,5 +1,5 @@
 //! Why no entry is allowed at the moment. Each reason is set and cleared by whoever raised it, and
-//! entries are allowed only when none is left: a guardian that lets go does not undo an operator.
+//! entries are allowed only when none is left: a guardian that lets go does not undo a full disk.
 
 use crate::core::payload::ControlCode;
 
@@ -10,10 +10,8 @@ pub(super) enum Stop {
     Guardian = 1,
     /// The journal's disk is nearly full.
     Disk = 2,
-    /// An operator asked for a pause.
-    Operator = 4,
     /// The session is ending.
-    Ending = 8,
+    Ending = 4,
 }
 
 /// The reasons that hold.
@@ -45,9 +43,9 @@ mod tests {
     fn entries_are_allowed_again_only_when_the_last_reason_is_gone() {
         let mut stops = Stops::default();
         assert_eq!(stops.set(Stop::Guardian, true), Some(ControlCode::StopEntries));
-        assert_eq!(stops.set(Stop::Operator, true), None);
+        assert_eq!(stops.set(Stop::Ending, true), None);
         assert_eq!(stops.set(Stop::Guardian, false), None);
         assert_eq!(stops.set(Stop::Guardian, false), None);
-        assert_eq!(stops.set(Stop::Operator, false), Some(ControlCode::AllowEntries));
+        assert_eq!(stops.set(Stop::Ending, false), Some(ControlCode::AllowEntries));
     }
 }
