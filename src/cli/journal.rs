@@ -387,7 +387,7 @@ fn import(arguments: &ImportArguments) -> Result<(), Failure> {
     let options =
         Options { format: arguments.format, on_bad_line: arguments.on_bad_line, symbol: arguments.symbol.clone() };
     let (mut source, instruments) = open_files(&arguments.files, &options, &config)?;
-    let mut writer = create_journal(&arguments.out, &config, &Gate::Open, &instruments)?;
+    let mut writer = create_journal(&arguments.out, &config, &Gate::Open, &instruments, None)?;
     let mut progress = Progress::new("import", std::io::stderr().is_terminal());
     while let Some(event) = source.next_event() {
         let sequence = writer.input.append(&event?)?;

@@ -78,6 +78,9 @@ pub struct SessionInfo {
     pub pawl: String,
     /// When, or empty where the same inputs must give the same bytes.
     pub created: String,
+    /// What its order ids begin with.
+    #[serde(default = "first_session")]
+    pub session: u32,
     /// The configuration, as TOML text.
     pub config: String,
     /// CRC-32C of `config`, hexadecimal.
@@ -86,6 +89,11 @@ pub struct SessionInfo {
     pub model_crc: String,
     /// The instrument table, in the order of the ids.
     pub instruments: Vec<InstrumentSpec>,
+}
+
+/// Backtests and demos are session 1.
+fn first_session() -> u32 {
+    1
 }
 
 /// The two streams of a session.
