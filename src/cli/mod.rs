@@ -7,6 +7,7 @@ mod demo;
 mod failure;
 mod journal;
 mod notify;
+mod records;
 mod replay;
 mod run;
 mod signals;

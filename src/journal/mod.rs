@@ -25,7 +25,7 @@
 //! | `recovery` | the end of a stream after a crash |
 //! | `reader`, `verify` | one record after another; all of them, with what is wrong |
 //! | `select`, `fields` | both streams as one story; a record as named, typed values |
-//! | `info`, `compress` | a session in numbers; closed segments made small |
+//! | `info`, `compress`, `parquet` | a session in numbers; closed segments made small; other people's tables |
 
 mod compress;
 mod disk;
@@ -35,6 +35,7 @@ mod handoff;
 mod info;
 mod keeper;
 mod options;
+mod parquet;
 mod reader;
 mod recovery;
 mod segment;
@@ -55,6 +56,7 @@ pub use error::JournalError;
 pub use fields::{Value, order_of, payload_fields};
 pub use info::{JournalInfo, StreamInfo, journal_info};
 pub use options::{SyncPolicy, WriterOptions};
+pub use parquet::ParquetTable;
 pub use reader::{SessionReader, StreamReader};
 pub use recovery::{Recovery, StreamRecovery};
 pub use select::{Position, Selection, Story, input_of, side_name};

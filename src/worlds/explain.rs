@@ -13,7 +13,7 @@ use crate::core::payload::{
 };
 use crate::core::{Event, EventKind, InstrumentTable, Money, Nanos, OrderId, Payload, Price, Qty, Span};
 use crate::engine::{Engine, NoProbe};
-use crate::journal::{JournalError, SessionReader, Story, input_of, order_of, payload_fields, side_name};
+use crate::journal::{JournalError, SessionReader, Story, Value, input_of, order_of, payload_fields, side_name};
 use crate::oms::Outbox;
 
 /// Everything the journal says about one order and what it served.
@@ -154,6 +154,11 @@ pub fn spoken(span: Span) -> String {
     }
 }
 
+/// The same, where a length is meant and not a moment.
+fn spoken_or_zero(span: Span) -> String {
+    if span == Span::ZERO { "0 s".to_owned() } else { spoken(span) }
+}
+
 struct Teller<'a> {
     config: &'a Config,
     instruments: &'a InstrumentTable,
@@ -212,7 +217,7 @@ impl Teller<'_> {
                 "market",
                 &format!("bid {bid}  ask {ask}  (spread {points}){aged}, input #{}", quote.sequence),
             );
-            if quote.venue_ns != Nanos::NONE {
+            if quote.venue_ns != Nanos::NONE && quote.venue_ns != quote.local_ns {
                 let (late, word) = if quote.local_ns >= quote.venue_ns {
                     (quote.local_ns.since(quote.venue_ns), "after")
                 } else {
@@ -311,7 +316,7 @@ impl Teller<'_> {
             ));
             if quote.venue_ns != Nanos::NONE {
                 let skew = Span(quote.venue_ns.0.abs_diff(quote.local_ns.0));
-                checks.push(format!("clocks {} apart of {}", spoken(skew), oms.max_clock_skew));
+                checks.push(format!("clocks {} apart of {}", spoken_or_zero(skew), oms.max_clock_skew));
             }
         }
         if oms.max_notional.is_positive()
@@ -481,7 +486,20 @@ fn in_points(units: i64, point: Price) -> String {
 
 /// A record's kind and fields, in words.
 pub fn plain(event: &Event) -> String {
-    let fields = payload_fields(event).into_iter().map(|(name, value)| format!("{name} {value}"));
+    let short = |value: Value| match value {
+        Value::Float(float) => short_float(float),
+        other => other.to_string(),
+    };
+    let fields = payload_fields(event).into_iter().map(|(name, value)| format!("{name} {}", short(value)));
     let fields: Vec<String> = fields.collect();
     format!("{} {}", event.kind.name(), fields.join(", "))
+}
+
+/// Six digits are enough to recognise a feature by.
+fn short_float(float: f64) -> String {
+    match float.abs() {
+        size if !float.is_finite() || size == 0.0 => float.to_string(),
+        1e-3..1e6 => format!("{:.*}", (5 - float.abs().log10().floor() as i32).max(0) as usize, float),
+        _ => format!("{float:.5e}"),
+    }
 }
