@@ -79,3 +79,66 @@ fn a_changed_threshold_is_found_at_its_first_decision() {
     let difference = verdict.difference.expect("no signal passes 0.999");
     assert_eq!(difference.recorded.unwrap().kind, pawl::core::EventKind::Decision);
 }
+
+#[test]
+fn a_writer_killed_between_input_and_output_is_no_difference() {
+    let folder = tempfile::tempdir().unwrap();
+    let (whole, cut) = (folder.path().join("whole"), folder.path().join("cut"));
+    let (table, _) = run(&whole);
+    let session = SessionReader::open(&whole).unwrap();
+    let mut inputs = session.stream(StreamName::Input).unwrap();
+    let (outputs, mut written) = (outputs(&whole), 0);
+    // The same session, whose writer died after the fifth input with decisions: two of them are missing.
+    let causes: std::collections::BTreeSet<u64> = outputs.iter().map(|output| output.venue_ns.0).collect();
+    let last = *causes.iter().nth(5).unwrap();
+    let mut journal = SessionWriter::create(&cut, session.info(), &WriterOptions::default()).unwrap();
+    while let Some(input) = inputs.next_event().map(Result::unwrap).filter(|input| input.sequence <= last) {
+        journal.input.append(&input).unwrap();
+    }
+    let decided = outputs.iter().filter(|output| output.venue_ns.0 <= last).count();
+    for output in &outputs[..decided - 2] {
+        journal.output.append(output).unwrap();
+        written += 1;
+    }
+    drop(journal);
+    let mut engine = engine(&table, 0.5);
+    let verdict = verify(&SessionReader::open(&cut).unwrap(), &mut engine, |_| ()).unwrap();
+    assert!(verdict.is_identical() && verdict.outputs == written, "{verdict:?}");
+    assert_eq!(verdict.unrecorded.len(), 2);
+    // Whoever resumes stores them, and the engine stands where the dead one stood.
+    let (mut journal, found) = SessionWriter::resume(&cut, &WriterOptions::default()).unwrap();
+    assert_eq!((found.input.last, found.output.last), (last, written));
+    for output in &verdict.unrecorded {
+        journal.output.append(output).unwrap();
+    }
+    let mut outbox = pawl::oms::Outbox::new();
+    let mut rest = session.stream_from(StreamName::Input, last + 1).unwrap();
+    while let Some(input) = rest.next_event().map(Result::unwrap) {
+        journal.input.append(&input).unwrap();
+        engine.on_event(&input, &mut outbox, &mut pawl::engine::NoProbe);
+        for output in outbox.events() {
+            journal.output.append(output).unwrap();
+        }
+    }
+    journal.close().unwrap();
+    let resumed = SessionReader::open(&cut).unwrap();
+    let mut again = resumed.stream(StreamName::Output).unwrap();
+    let again: Vec<Event> = std::iter::from_fn(|| again.next_event()).map(Result::unwrap).collect();
+    assert!(again == outputs, "a resumed session decides what an unbroken one decides");
+}
+
+#[test]
+fn a_lost_input_is_not_taken_for_a_good_end() {
+    let folder = tempfile::tempdir().unwrap();
+    let (table, _) = run(folder.path());
+    let path = folder.path().join("input-000001.seg");
+    let bytes = std::fs::read(&path).unwrap();
+    let records = SessionReader::open(folder.path()).unwrap().stream(StreamName::Input).unwrap().progress().1 / 64;
+    assert!(records > 1_000);
+    // The first segment ends early, as a power failure leaves it: later records are there.
+    let mut holed = bytes.clone();
+    holed[4096 + 64 * 500..4096 + 64 * 900].fill(0);
+    std::fs::write(&path, holed).unwrap();
+    let error = verify(&SessionReader::open(folder.path()).unwrap(), &mut engine(&table, 0.5), |_| ());
+    assert!(error.is_err() || !error.unwrap().is_identical());
+}

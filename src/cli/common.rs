@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use crate::config::Config;
 use crate::core::crc::crc32c_portable;
-use crate::core::{InstrumentSpec, InstrumentTable};
+use crate::core::{InstrumentSpec, InstrumentTable, Nanos};
 use crate::feed::FeedCounters;
 use crate::journal::{SessionInfo, SessionWriter, WriterOptions};
 use crate::oracle::{Model, Oracle};
@@ -71,34 +71,14 @@ pub(super) fn read_file(path: &Path) -> Result<Vec<u8>, Failure> {
     std::fs::read(path).map_err(|source| Failure::File { verb: "read", path: path.to_owned(), source })
 }
 
-/// Creates a session's journal, with the configuration and a copy of the model in it.
+/// Creates a session's journal, with the configuration and a copy of the model in it. `live` is the
+/// number of a live session, which has a helper thread: it is created before the caller is pinned.
 pub(super) fn create_journal(
     directory: &Path,
     config: &Config,
     gate: &Gate,
     instruments: &InstrumentTable,
-) -> Result<SessionWriter, Failure> {
-    write_session(directory, config, gate, instruments, 1, &WriterOptions::default())
-}
-
-/// The same for a live session: a helper thread keeps segments ready and synced.
-pub(super) fn create_live_journal(
-    directory: &Path,
-    config: &Config,
-    gate: &Gate,
-    instruments: &InstrumentTable,
-    session: u32,
-) -> Result<SessionWriter, Failure> {
-    write_session(directory, config, gate, instruments, session, &WriterOptions::default().with_helper())
-}
-
-fn write_session(
-    directory: &Path,
-    config: &Config,
-    gate: &Gate,
-    instruments: &InstrumentTable,
-    session: u32,
-    options: &WriterOptions,
+    live: Option<u32>,
 ) -> Result<SessionWriter, Failure> {
     let text = toml::to_string(config).map_err(|error| Failure::Usage(error.to_string()))?;
     let model: &[u8] = match gate {
@@ -108,14 +88,15 @@ fn write_session(
     let info = SessionInfo {
         version: 1,
         pawl: env!("CARGO_PKG_VERSION").to_owned(),
-        created: if session == 1 { String::new() } else { crate::worlds::live::session_clock().to_string() },
-        session,
+        created: live.map_or_else(String::new, |_| now().to_string()),
+        session: live.unwrap_or(1),
         config_crc: format!("{:08x}", crc32c_portable(text.as_bytes())),
         config: text,
         model_crc: format!("{:08x}", crc32c_portable(model)),
         instruments: instruments.iter().map(|(_, instrument)| instrument.spec().clone()).collect(),
     };
-    let writer = SessionWriter::create(directory, &info, options)?;
+    let options = WriterOptions { helper: live.is_some(), ..config.journal.clone() };
+    let writer = SessionWriter::create(directory, &info, &options)?;
     let path = directory.join(MODEL_FILE);
     if let Gate::Model { bytes, .. } = gate {
         std::fs::write(&path, bytes).map_err(|source| Failure::File { verb: "write", path, source })?;
@@ -123,9 +104,14 @@ fn write_session(
     Ok(writer)
 }
 
+/// The system's time, UTC.
+fn now() -> Nanos {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    Nanos(since.map_or(0, |since| since.as_nanos() as u64))
+}
+
 /// The folder of the shared-memory pages.
 pub(super) fn page_folder(config: &Config) -> PathBuf {
-    let _ = config;
     config.guardian.page_folder(&config.live.state)
 }
 

@@ -71,7 +71,7 @@ pub(super) fn run(arguments: &DemoArguments) -> Result<(), Failure> {
     let engine = Engine::new(&config.engine(), gate.oracle(&config)?, &instruments, 1)?;
     let venue = PaperVenue::new(&config.paper, &instruments)?;
     let journal = match &arguments.journal {
-        Some(directory) => Some(create_journal(directory, &config, &gate, &instruments)?),
+        Some(directory) => Some(create_journal(directory, &config, &gate, &instruments, None)?),
         None => None,
     };
     let collector = Collector::new(&instruments, balance, "USD");

@@ -1,23 +1,26 @@
 //! `pawl journal`: look at a session, check it, convert it.
 
-use std::io::{BufWriter, IsTerminal, Write};
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+use std::fs::File;
+use std::io::{BufWriter, IsTerminal, StdoutLock, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::{Args, Subcommand, ValueEnum};
 
 use crate::config::Config;
-use crate::core::{Event, EventKind, InstrumentId};
+use crate::core::{EventKind, InstrumentId};
 use crate::data::{Format, OnBadLine, Options};
 use crate::journal::{
-    Position, Selection, SessionReader, Story, StreamName, check_session, compress_session, input_of, journal_info,
-    payload_fields, side_name,
+    ParquetTable, Position, Selection, SessionReader, Story, StreamName, check_session, compress_session, journal_info,
 };
 use crate::report::Progress;
 
 use super::Failure;
 use super::backtest::open_files;
 use super::common::{Gate, create_journal};
+use super::records::{Printer, RecordFormat, for_each};
 
 /// Arguments of `pawl journal`.
 #[derive(Args)]
@@ -41,6 +44,8 @@ enum What {
     Verify(InfoArguments),
     /// Write market data files into a new session
     Import(ImportArguments),
+    /// Write each kind of record into a table of its own, Parquet or CSV
+    Export(ExportArguments),
     /// Compress closed segments with zstd; every command reads them as they are
     Compress(CompressArguments),
 }
@@ -80,16 +85,6 @@ enum Stream {
     Output,
 }
 
-#[derive(Clone, Copy, ValueEnum)]
-enum DumpFormat {
-    /// A line for a person
-    Text,
-    /// A JSON object a line
-    Json,
-    /// Comma-separated; with one `--kind`, a column for each of its fields
-    Csv,
-}
-
 #[derive(Args)]
 struct DumpArguments {
     /// The session's folder
@@ -98,7 +93,7 @@ struct DumpArguments {
     filter: Filter,
     /// How to print
     #[arg(long, value_enum, default_value = "text")]
-    format: DumpFormat,
+    format: RecordFormat,
     /// Print at most this many records
     #[arg(long, default_value_t = u64::MAX, hide_default_value = true)]
     limit: u64,
@@ -136,6 +131,31 @@ struct ImportArguments {
     /// What a line that cannot be read does
     #[arg(long, value_enum, default_value = "stop")]
     on_bad_line: OnBadLine,
+}
+
+#[derive(Args)]
+struct ExportArguments {
+    /// The session's folder
+    session: PathBuf,
+    #[command(flatten)]
+    filter: Filter,
+    /// Folder of the tables, one a kind: `quote.parquet`, `fill.parquet`, ...
+    #[arg(long)]
+    out: PathBuf,
+    /// What the tables are
+    #[arg(long, value_enum, default_value = "parquet")]
+    format: TableFormat,
+    /// Prices, quantities and money as doubles instead of exact decimals (Parquet)
+    #[arg(long)]
+    floats: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum TableFormat {
+    /// Times are UTC nanoseconds, prices exact decimals; pandas and polars read both
+    Parquet,
+    /// Comma-separated, with a header
+    Csv,
 }
 
 #[derive(Args)]
@@ -186,6 +206,7 @@ pub(super) fn run(arguments: &JournalArguments) -> Result<(), Failure> {
         What::Tail(arguments) => tail(arguments),
         What::Verify(arguments) => verify(arguments),
         What::Import(arguments) => import(arguments),
+        What::Export(arguments) => export(arguments),
         What::Compress(arguments) => compress(arguments),
     }
 }
@@ -222,93 +243,21 @@ fn verify(arguments: &InfoArguments) -> Result<(), Failure> {
     )))
 }
 
-/// Prints records one by one.
-struct Printer<'a> {
-    session: &'a SessionReader,
-    format: DumpFormat,
-    /// The only kind that is printed, if there is only one: its fields get columns.
-    only: Option<EventKind>,
-    out: BufWriter<std::io::StdoutLock<'static>>,
-}
-
-impl<'a> Printer<'a> {
-    fn new(session: &'a SessionReader, format: DumpFormat, selection: &Selection) -> Result<Self, Failure> {
-        let only = if let [only] = selection.kinds.as_slice() { Some(*only) } else { None };
-        let mut printer = Self { session, format, only, out: BufWriter::new(std::io::stdout().lock()) };
-        if matches!(format, DumpFormat::Csv) {
-            let fields = match only {
-                Some(kind) => {
-                    let zero = crate::core::Nanos::NONE;
-                    payload_fields(&Event::new(kind, InstrumentId(0), zero, zero, [0; 4]))
-                        .into_iter()
-                        .fold(String::new(), |names, (name, _)| names + "," + name)
-                }
-                None => ",payload".to_owned(),
-            };
-            writeln!(printer.out, "stream,sequence,cause,kind,symbol,side,flags,venue_time,local_time{fields}")
-                .map_err(Failure::Output)?;
-        }
-        Ok(printer)
-    }
-
-    fn symbol(&self, event: &Event) -> &str {
-        self.session.info().instruments.get(event.instrument.index()).map_or("-", |spec| spec.symbol.as_str())
-    }
-
-    fn print(&mut self, event: &Event) -> Result<(), Failure> {
-        let (stream, cause) = if event.kind.is_input() { ("input", None) } else { ("output", Some(input_of(event))) };
-        let line = match self.format {
-            DumpFormat::Text => format!("{stream:<6} {:<8} {event:?}", self.symbol(event)),
-            DumpFormat::Json => self.json(event, stream, cause),
-            DumpFormat::Csv => {
-                let fields = payload_fields(event);
-                let payload = if self.only.is_some() {
-                    fields.iter().fold(String::new(), |line, (_, value)| line + "," + &value.to_string())
-                } else {
-                    let pairs: Vec<String> = fields.iter().map(|(name, value)| format!("{name}={value}")).collect();
-                    format!(",{}", pairs.join(";"))
-                };
-                let cause = cause.map(|cause| cause.to_string()).unwrap_or_default();
-                let venue = if event.kind.is_input() { event.venue_ns.to_string() } else { String::new() };
-                format!(
-                    "{stream},{},{cause},{},{},{},{:?},{venue},{}{payload}",
-                    event.sequence,
-                    event.kind.name(),
-                    self.symbol(event),
-                    side_name(event),
-                    event.flags,
-                    event.local_ns
-                )
-            }
-        };
-        writeln!(self.out, "{line}").map_err(Failure::Output)
-    }
-
-    fn json(&self, event: &Event, stream: &str, cause: Option<u64>) -> String {
-        let mut object = serde_json::Map::new();
-        let mut put = |name: &str, value: serde_json::Value| object.insert(name.to_owned(), value);
-        put("stream", stream.into());
-        put("sequence", event.sequence.into());
-        match cause {
-            Some(cause) => put("cause", cause.into()),
-            None => put("venue_time", event.venue_ns.to_string().into()),
-        };
-        put("local_time", event.local_ns.to_string().into());
-        put("kind", event.kind.name().into());
-        put("symbol", self.symbol(event).into());
-        put("side", side_name(event).into());
-        put("flags", format!("{:?}", event.flags).into());
-        for (name, value) in payload_fields(event) {
-            put(name, value.to_json());
-        }
-        serde_json::Value::Object(object).to_string()
-    }
+/// Prints to standard output.
+fn stdout_printer(
+    session: &SessionReader,
+    format: RecordFormat,
+    selection: &Selection,
+) -> Result<Printer<BufWriter<StdoutLock<'static>>>, Failure> {
+    let only = if let [only] = selection.kinds.as_slice() { Some(*only) } else { None };
+    let symbols: Vec<String> = session.info().instruments.iter().map(|spec| spec.symbol.clone()).collect();
+    Printer::new(&symbols, format, only, BufWriter::new(std::io::stdout().lock()))
 }
 
 fn dump(arguments: &DumpArguments) -> Result<(), Failure> {
     let session = SessionReader::open(&arguments.session)?;
     let selection = arguments.filter.selection(&session)?;
-    let mut printer = Printer::new(&session, arguments.format, &selection)?;
+    let mut printer = stdout_printer(&session, arguments.format, &selection)?;
     let mut printed = 0;
     let outcome = for_each(&session, &selection, |event| {
         if printed < arguments.limit {
@@ -317,34 +266,14 @@ fn dump(arguments: &DumpArguments) -> Result<(), Failure> {
         }
         Ok(printed < arguments.limit)
     });
-    printer.out.flush().map_err(Failure::Output)?;
+    printer.flush()?;
     outcome
-}
-
-/// Shows every wanted record to `see`, in the order of the story, until it says false.
-pub(super) fn for_each(
-    session: &SessionReader,
-    selection: &Selection,
-    mut see: impl FnMut(&Event) -> Result<bool, Failure>,
-) -> Result<(), Failure> {
-    let mut story = Story::open(session)?;
-    while let Some(event) = story.next_event()? {
-        if selection.is_over(&event) || selection.wants(&event) && !see(&event)? {
-            return Ok(());
-        }
-    }
-    while let Some(event) = story.next_orphan()? {
-        if selection.wants(&event) && !selection.is_over(&event) && !see(&event)? {
-            return Ok(());
-        }
-    }
-    if session.is_being_written() { Ok(()) } else { Ok(story.check_end()?) }
 }
 
 fn tail(arguments: &TailArguments) -> Result<(), Failure> {
     let session = SessionReader::open(&arguments.dump.session)?;
     let selection = arguments.dump.filter.selection(&session)?;
-    let mut printer = Printer::new(&session, arguments.dump.format, &selection)?;
+    let mut printer = stdout_printer(&session, arguments.dump.format, &selection)?;
     let mut story = Story::open(&session)?;
     let mut last = std::collections::VecDeque::new();
     while let Some(event) = story.next_event()? {
@@ -358,7 +287,7 @@ fn tail(arguments: &TailArguments) -> Result<(), Failure> {
     for event in last {
         printer.print(&event)?;
     }
-    printer.out.flush().map_err(Failure::Output)?;
+    printer.flush()?;
     if !arguments.follow {
         return Ok(());
     }
@@ -370,7 +299,7 @@ fn tail(arguments: &TailArguments) -> Result<(), Failure> {
                 printer.print(&event)?;
             }
         }
-        printer.out.flush().map_err(Failure::Output)?;
+        printer.flush()?;
         if !alive {
             eprintln!("pawl: the writer has closed the session");
             return Ok(());
@@ -387,7 +316,7 @@ fn import(arguments: &ImportArguments) -> Result<(), Failure> {
     let options =
         Options { format: arguments.format, on_bad_line: arguments.on_bad_line, symbol: arguments.symbol.clone() };
     let (mut source, instruments) = open_files(&arguments.files, &options, &config)?;
-    let mut writer = create_journal(&arguments.out, &config, &Gate::Open, &instruments)?;
+    let mut writer = create_journal(&arguments.out, &config, &Gate::Open, &instruments, None)?;
     let mut progress = Progress::new("import", std::io::stderr().is_terminal());
     while let Some(event) = source.next_event() {
         let sequence = writer.input.append(&event?)?;
@@ -404,6 +333,53 @@ fn import(arguments: &ImportArguments) -> Result<(), Failure> {
         instruments.len(),
         display(&arguments.out)
     );
+    Ok(())
+}
+
+/// A table that is being written.
+enum Table {
+    Parquet(Box<ParquetTable>),
+    Csv(Printer<BufWriter<File>>),
+}
+
+fn export(arguments: &ExportArguments) -> Result<(), Failure> {
+    let session = SessionReader::open(&arguments.session)?;
+    let selection = arguments.filter.selection(&session)?;
+    let error = |source| Failure::File { verb: "create", path: arguments.out.clone(), source };
+    std::fs::create_dir_all(&arguments.out).map_err(error)?;
+    let mut tables: BTreeMap<EventKind, (Table, u64)> = BTreeMap::new();
+    let symbols: Vec<String> = session.info().instruments.iter().map(|spec| spec.symbol.clone()).collect();
+    for_each(&session, &selection, |event| {
+        let symbol = symbols.get(event.instrument.index()).map_or("-", String::as_str);
+        let (table, rows) = match tables.entry(event.kind) {
+            Entry::Occupied(table) => table.into_mut(),
+            Entry::Vacant(place) => {
+                let name = event.kind.name();
+                let table = if arguments.format == TableFormat::Parquet {
+                    let path = arguments.out.join(format!("{name}.parquet"));
+                    Table::Parquet(Box::new(ParquetTable::create(&path, event, symbol, arguments.floats)?))
+                } else {
+                    let path = arguments.out.join(format!("{name}.csv"));
+                    let file = File::create(&path).map_err(|source| Failure::File { verb: "create", path, source })?;
+                    Table::Csv(Printer::new(&symbols, RecordFormat::Csv, Some(event.kind), BufWriter::new(file))?)
+                };
+                place.insert((table, 0))
+            }
+        };
+        *rows += 1;
+        match table {
+            Table::Parquet(table) => table.add(event, symbol)?,
+            Table::Csv(table) => table.print(event)?,
+        }
+        Ok(true)
+    })?;
+    for (kind, (table, rows)) in tables {
+        match table {
+            Table::Parquet(table) => table.close()?,
+            Table::Csv(mut table) => table.flush()?,
+        }
+        println!("{:<18} {rows:>10} rows", kind.name());
+    }
     Ok(())
 }
 

@@ -9,6 +9,7 @@ mod guardian;
 mod journal;
 mod notify;
 mod record;
+mod records;
 mod replay;
 mod run;
 mod signals;

@@ -13,7 +13,7 @@ use crate::worlds::live::record::{Recorded, record};
 use crate::worlds::live::{prepare, session_clock};
 
 use super::Failure;
-use super::common::{Gate, create_live_journal};
+use super::common::{Gate, create_journal};
 
 /// Arguments of `pawl record`.
 #[derive(Args)]
@@ -45,7 +45,7 @@ pub(super) fn run(arguments: &RecordArguments) -> Result<(), Failure> {
     let prepared = prepare::prepare(&config)?;
     let session = (session_clock().0 / crate::core::time::SECOND) as u32;
     let folder = arguments.out.clone().unwrap_or_else(|| config.live.journal.join(format!("{session:08x}-market")));
-    let journal = create_live_journal(&folder, &config, &Gate::Open, &prepared.instruments, session)?;
+    let journal = create_journal(&folder, &config, &Gate::Open, &prepared.instruments, Some(session))?;
     let api_key = prepare::credentials(&config.venue).ok().map(|keys| keys.api_key);
     let wire = MarketWire::new(&config, &prepared, api_key, u64::from(session))?;
     let signals = super::run::signals(arguments.seconds)?;

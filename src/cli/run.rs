@@ -22,7 +22,7 @@ use crate::worlds::live::{Ending, Live, LiveOutcome, LiveSetup, Wire, session_cl
 use crate::worlds::session::Outcome;
 
 use super::Failure;
-use super::common::{Gate, Print, SHIPPED_MODEL, create_live_journal, page_folder, print_outcome};
+use super::common::{Gate, Print, SHIPPED_MODEL, create_journal, page_folder, print_outcome};
 
 /// Arguments of `pawl run`.
 #[derive(Args)]
@@ -116,7 +116,7 @@ fn trade<W: Wire>(
 ) -> Result<LiveOutcome, Failure> {
     let instruments = prepared.instruments.clone();
     let folder = config.live.journal.join(format!("{:08x}", session));
-    let journal = create_live_journal(&folder, config, gate, &instruments, session)?;
+    let journal = create_journal(&folder, config, gate, &instruments, Some(session))?;
     let pages = page_folder(config);
     let plan = EnginePlan { session, instruments: &instruments, hot_threads: 1 };
     let page = EnginePage::create(&pages, &plan)?;

@@ -14,6 +14,7 @@ use crate::core::{InstrumentSpec, Money};
 use crate::engine::EngineParams;
 use crate::feed::FeedParams;
 use crate::guardian::GuardianParams;
+use crate::journal::WriterOptions;
 use crate::oms::OmsParams;
 use crate::oracle::OracleParams;
 use crate::quant::QuantParams;
@@ -42,6 +43,8 @@ pub struct Config {
     pub oms: OmsParams,
     /// The simulated exchange.
     pub paper: PaperParams,
+    /// How a session's journal is written.
+    pub journal: WriterOptions,
     /// How a live session is run.
     pub live: LiveParams,
     /// The venue of a live session.
@@ -79,6 +82,11 @@ pub struct Change {
 
 /// What a configuration changes, in the order of the keys.
 pub fn changed_keys(config: &Config) -> Vec<Change> {
+    differing_keys(config, &Config::default())
+}
+
+/// What a configuration has that differs from another's, in the order of the keys.
+pub fn differing_keys(config: &Config, other: &Config) -> Vec<Change> {
     let flat = |config: &Config| {
         let mut keys = std::collections::BTreeMap::new();
         // A configuration that was read can be written.
@@ -87,7 +95,7 @@ pub fn changed_keys(config: &Config) -> Vec<Change> {
         }
         keys
     };
-    let (ours, defaults) = (flat(config), flat(&Config::default()));
+    let (ours, defaults) = (flat(config), flat(other));
     let changed = ours.into_iter().filter(|(key, value)| defaults.get(key) != Some(value));
     let none = || "none".to_owned();
     changed

@@ -68,7 +68,8 @@ values! {
     u8: |v: u8| Self::Count(v.into());
     i64: Self::Number;
     f64: Self::Float;
-    f32: |v: f32| Self::Float(v.into());
+    // By its own shortest digits: 0.9 and not 0.8999999761581421.
+    f32: |v: f32| Self::Float(v.to_string().parse().unwrap_or(f64::from(v)));
     Nanos: Self::Time;
     OrderId: |v: OrderId| Self::Text(if v.0 == 0 { String::new() } else { v.to_string() });
 }

@@ -25,7 +25,7 @@
 //! | `recovery` | the end of a stream after a crash |
 //! | `reader`, `verify` | one record after another; all of them, with what is wrong |
 //! | `select`, `fields` | both streams as one story; a record as named, typed values |
-//! | `info`, `compress` | a session in numbers; closed segments made small |
+//! | `info`, `compress`, `parquet` | a session in numbers; closed segments made small; other people's tables |
 
 mod compress;
 mod disk;
@@ -35,6 +35,7 @@ mod handoff;
 mod info;
 mod keeper;
 mod options;
+mod parquet;
 mod reader;
 mod recovery;
 mod segment;
@@ -55,6 +56,7 @@ pub use error::JournalError;
 pub use fields::{Value, order_of, payload_fields};
 pub use info::{JournalInfo, StreamInfo, journal_info};
 pub use options::{SyncPolicy, WriterOptions};
+pub use parquet::ParquetTable;
 pub use reader::{SessionReader, StreamReader};
 pub use recovery::{Recovery, StreamRecovery};
 pub use select::{Position, Selection, Story, input_of, side_name};
@@ -78,7 +80,7 @@ pub struct SessionInfo {
     pub pawl: String,
     /// When, or empty where the same inputs must give the same bytes.
     pub created: String,
-    /// The session's number: the upper half of its order ids. 1 for a simulated session.
+    /// What its order ids begin with.
     #[serde(default = "first_session")]
     pub session: u32,
     /// The configuration, as TOML text.
@@ -89,6 +91,11 @@ pub struct SessionInfo {
     pub model_crc: String,
     /// The instrument table, in the order of the ids.
     pub instruments: Vec<InstrumentSpec>,
+}
+
+/// Backtests and demos are session 1.
+fn first_session() -> u32 {
+    1
 }
 
 /// The two streams of a session.
@@ -118,10 +125,6 @@ impl StreamName {
             Self::Output => 2,
         }
     }
-}
-
-fn first_session() -> u32 {
-    1
 }
 
 /// Whether the next records have a place. What the live loop looks at in every turn.
