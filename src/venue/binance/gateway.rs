@@ -15,9 +15,10 @@ use std::sync::Arc;
 use mio::{Registry, Token};
 use rustls::ClientConfig;
 
+use super::aside::Aside;
 use super::endpoints::{Endpoints, Market};
 use super::orders::{OrderCounters, OrderParams, OrderProtocol, Trouble};
-use super::rest::Credentials;
+use super::rest::{Credentials, Rest, RestError, RestParams};
 use super::symbols::SymbolTable;
 use crate::core::payload::{Link, LinkChannel, LinkState};
 use crate::core::{Event, EventKind, InstrumentId, Nanos, Payload, Price, Span};
@@ -31,6 +32,9 @@ const CONNECT_TIMEOUT: Span = Span::seconds(10);
 const LIFE: Span = Span::seconds(23 * 3600 + 1800);
 /// A replacement waits no longer than this for orders in flight.
 const LONGEST_WAIT: Span = Span::seconds(20);
+
+/// Between two looks for an answer over HTTP.
+const LOOK: Span = Span::millis(5);
 
 /// Where and how to trade.
 #[derive(Clone)]
@@ -56,6 +60,9 @@ pub enum SetupError {
     /// An address.
     #[error(transparent)]
     Url(#[from] UrlError),
+    /// The HTTP client of futures.
+    #[error("{0}")]
+    Http(String),
     /// An API key that cannot be a header.
     #[error("expected an API key of printable ASCII, found something else; check the key")]
     Key,
@@ -68,10 +75,14 @@ pub struct OrderGateway {
     standby: Option<Standby>,
     /// Futures: the account's own events.
     private: Option<WebSocketClient>,
+    /// Futures: what only HTTP answers.
+    aside: Option<Aside>,
     params: GatewayParams,
     tls: Arc<ClientConfig>,
     registry: Option<(Registry, Token)>,
     told: bool,
+    /// The next look for an answer over HTTP.
+    next_look: Nanos,
     opened: Nanos,
     last_failure: Option<String>,
 }
@@ -94,6 +105,7 @@ impl OrderGateway {
         registry: Option<(&Registry, Token)>,
     ) -> Result<Self, SetupError> {
         let tls = client_config(params.root_certificate.as_deref())?;
+        let aside = aside(&params, &credentials)?;
         let protocol = OrderProtocol::new(params.orders.clone(), symbols, credentials, (params.clock)());
         let client = connect(&params, &tls, &api_url(&params), registry)?;
         let registry = match registry {
@@ -105,10 +117,12 @@ impl OrderGateway {
             client,
             standby: None,
             private: None,
+            aside,
             params,
             tls,
             registry,
             told: false,
+            next_look: Nanos::MAX,
             opened: Nanos::NONE,
             last_failure: None,
         })
@@ -180,6 +194,7 @@ impl OrderGateway {
         }
         more |= self.replace(now, emit);
         self.send_waiting(now);
+        self.poll_aside(now, emit);
         more
     }
 
@@ -190,6 +205,18 @@ impl OrderGateway {
                 return;
             }
         }
+    }
+
+    /// What futures answer over HTTP only.
+    fn poll_aside(&mut self, now: Nanos, emit: &mut impl FnMut(Event)) {
+        let Some(aside) = &mut self.aside else { return };
+        while let Some(question) = self.protocol.next_http_question() {
+            aside.ask(question);
+        }
+        while let Some((question, answer)) = aside.answer() {
+            self.protocol.on_http(&question, &answer, now, emit);
+        }
+        self.next_look = if aside.is_waiting() { now.plus(LOOK) } else { Nanos::MAX };
     }
 
     /// Opens a replacement when the connection will end, and lets it take over.
@@ -277,8 +304,25 @@ impl OrderEntry for OrderGateway {
             .map_or(Nanos::MAX, |standby| standby.client.next_due().min(standby.since.plus(LONGEST_WAIT)));
         let private = self.private.as_ref().map_or(Nanos::MAX, WebSocketClient::next_due);
         let first = if self.told { Nanos::MAX } else { Nanos::NONE };
-        first.min(self.client.next_due()).min(self.protocol.next_due()).min(standby).min(private)
+        first.min(self.next_look).min(self.client.next_due()).min(self.protocol.next_due()).min(standby).min(private)
     }
+}
+
+/// The helper for HTTP, where the market needs one.
+fn aside(params: &GatewayParams, credentials: &Credentials) -> Result<Option<Aside>, SetupError> {
+    if params.orders.market == Market::Spot {
+        return Ok(None);
+    }
+    let rest = RestParams {
+        base: params.endpoints.rest.clone(),
+        timeout: CONNECT_TIMEOUT,
+        receive_window: params.orders.receive_window,
+        root_certificate: params.root_certificate.clone(),
+        clock: params.clock,
+    };
+    let failed = |error: RestError| SetupError::Http(error.to_string());
+    let rest = Rest::new(&rest, params.orders.market, Some(credentials.clone())).map_err(failed)?;
+    Aside::start(rest).map(Some).map_err(|error| SetupError::Http(error.to_string()))
 }
 
 /// The WebSocket API with what makes its answers small and its times fine.

@@ -1,5 +1,6 @@
 //! Binance: spot wholly, USD-M futures where they differ by data. Streams and the WebSocket API.
 
+mod aside;
 pub mod clock;
 pub mod decode;
 pub mod endpoints;

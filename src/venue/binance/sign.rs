@@ -9,6 +9,7 @@
 //! Keys never print. Signing allocates nothing.
 
 use std::fmt;
+use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -32,11 +33,12 @@ pub enum KeyError {
 }
 
 /// Signs requests with one of the venue's two kinds of key.
+#[derive(Clone)]
 pub enum Signer {
     /// HMAC-SHA256: a shared secret, signed anew with every request.
     Hmac(hmac::Key),
     /// Ed25519: may log a session on, after which requests need no signature.
-    Ed25519(Box<Ed25519KeyPair>),
+    Ed25519(Arc<Ed25519KeyPair>),
 }
 
 impl Signer {
@@ -51,7 +53,7 @@ impl Signer {
         let der = pem_body(secret.expose()).ok_or(KeyError::PrivateKey("damaged PEM"))?;
         let pair = Ed25519KeyPair::from_pkcs8_maybe_unchecked(der.expose())
             .map_err(|_| KeyError::PrivateKey("another kind of key"))?;
-        Ok(Self::Ed25519(Box::new(pair)))
+        Ok(Self::Ed25519(Arc::new(pair)))
     }
 
     /// From the 32 bytes of an Ed25519 private seed.
@@ -60,7 +62,7 @@ impl Signer {
     /// Not 32 bytes.
     pub fn from_ed25519_seed(seed: &[u8]) -> Result<Self, KeyError> {
         let pair = Ed25519KeyPair::from_seed_unchecked(seed).map_err(|_| KeyError::PrivateKey("a wrong length"))?;
-        Ok(Self::Ed25519(Box::new(pair)))
+        Ok(Self::Ed25519(Arc::new(pair)))
     }
 
     /// True for a key that can `session.logon`.

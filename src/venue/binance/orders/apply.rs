@@ -4,10 +4,11 @@
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use super::super::endpoints::Market;
 use super::super::errors::{self, Outcome};
 use super::super::message::time;
-use super::super::rest::OrderStatus;
-use super::asks::{Ask, Pending, TradesFor};
+use super::super::rest::{OrderStatus, RestError};
+use super::asks::{Ask, HttpQuestion, Pending, TradesFor};
 use super::fees::{self, Execution as FeeExecution};
 use super::ids::parse_client_id;
 use super::replies::{
@@ -74,6 +75,29 @@ impl OrderProtocol {
         }
     }
 
+    /// The answer to a question that was put over HTTP.
+    pub fn on_http(
+        &mut self,
+        question: &HttpQuestion,
+        answer: &Result<Box<RawValue>, RestError>,
+        at: Nanos,
+        emit: &mut impl FnMut(Event),
+    ) {
+        let Some(pending) = self.answered(question.id) else { return };
+        match answer {
+            Ok(result) => {
+                if self.on_result(pending, result, at, emit).is_none() {
+                    self.bad_frame();
+                }
+            }
+            Err(error) => {
+                let (status, code) = (400, error.code().unwrap_or(0));
+                let error = ErrorBody { code, msg: "".into(), data: None };
+                self.on_error(pending, status, &error, at, emit);
+            }
+        }
+    }
+
     #[cold]
     fn bad_frame(&mut self) {
         self.counters.bad_frames += 1;
@@ -88,7 +112,7 @@ impl OrderProtocol {
         emit: &mut impl FnMut(Event),
     ) -> Option<()> {
         match pending.ask {
-            Ask::Nothing => {}
+            Ask::Nothing | Ask::ListenKeyAlive => {}
             Ask::Logon => {
                 let next = self.subscription();
                 self.queue.push(next);
@@ -319,7 +343,10 @@ impl OrderProtocol {
             }
             _ => false,
         };
-        if missing {
+        if missing && self.params.market == Market::UsdMFutures {
+            // Their answers never hold executions: the stream brings them in a moment, and the end is
+            // told with the last. Should it not, the order manager asks.
+        } else if missing {
             self.queue.push(Ask::Trades { order, instrument, venue_order, reason: TradesFor::Missing });
         } else {
             tell_end(report, at, emit);
@@ -337,9 +364,13 @@ impl OrderProtocol {
         emit: &mut impl FnMut(Event),
     ) {
         let first = self.tracker.first_time(instrument, trade.number);
+        let mut end = None;
         if first {
             if let Some(record) = self.tracker.get(order) {
                 record.filled = record.filled.checked_add(trade.qty).unwrap_or(Qty::MAX);
+                if record.ended.is_some_and(|(_, executed)| executed <= record.filled) {
+                    end = record.ended.take();
+                }
             }
         } else {
             self.counters.repeated_fills += 1;
@@ -356,6 +387,9 @@ impl OrderProtocol {
         let found = fees::fee(symbol, execution, (commission, asset), mark, self.params.fallback_fee);
         self.counters.estimated_fees += u64::from(first && found.estimated);
         emit(found.fee.event(EventKind::Fee, instrument, venue, at));
+        if let Some((status, executed)) = end {
+            tell_end(&Report { order, instrument, venue_order: 0, status, executed, venue }, at, emit);
+        }
     }
 
     /// The answer to a question about an order: it is acknowledged again while it is open.

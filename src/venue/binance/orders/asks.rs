@@ -28,6 +28,7 @@ pub(super) enum Ask {
     Logon,
     Subscribe,
     ListenKey,
+    ListenKeyAlive,
     Time,
     Place { order: OrderId, instrument: InstrumentId },
     Cancel { order: OrderId, instrument: InstrumentId },
@@ -43,7 +44,7 @@ impl Ask {
         match self {
             Self::Nothing => 0,
             Self::Time | Self::Place { .. } | Self::Cancel { .. } => 1,
-            Self::Logon | Self::Subscribe | Self::ListenKey => 2,
+            Self::Logon | Self::Subscribe | Self::ListenKey | Self::ListenKeyAlive => 2,
             Self::Status { .. } => 4,
             Self::Trades { .. } | Self::Positions { .. } => 5,
             Self::OpenOrders { instrument: Some(_), .. } => 6,
@@ -51,6 +52,16 @@ impl Ask {
             Self::Account { .. } => 20,
         }
     }
+}
+
+/// A signed GET over HTTP.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HttpQuestion {
+    pub(super) id: u64,
+    /// Below the base.
+    pub path: &'static str,
+    /// Names and values.
+    pub parameters: Vec<(&'static str, String)>,
 }
 
 /// A request that was sent.
@@ -101,6 +112,13 @@ impl OrderProtocol {
                 self.counters.held_back += 1;
                 continue;
             }
+            if self.params.market == Market::UsdMFutures
+                && let Some(question) = self.aside(ask)
+            {
+                self.asides.push_back(question);
+                self.remember(ask, now);
+                continue;
+            }
             if self.write(ask, venue_now.0 / 1_000_000) {
                 if matches!(ask, Ask::Time) {
                     self.unanswered_since = self.unanswered_since.min(now);
@@ -109,6 +127,28 @@ impl OrderProtocol {
                 return Some(&self.request);
             }
         }
+    }
+
+    /// Futures' WebSocket API lists neither open orders nor trades: these go over HTTP.
+    fn aside(&self, ask: Ask) -> Option<HttpQuestion> {
+        let name = |instrument| self.symbols.get(instrument).map(|symbol| symbol.name.clone());
+        let (path, parameters) = match ask {
+            Ask::OpenOrders { instrument, .. } => {
+                let symbol = instrument.and_then(name).map(|name| ("symbol", name));
+                ("/fapi/v1/openOrders", symbol.into_iter().collect())
+            }
+            Ask::Trades { instrument, venue_order, .. } => {
+                ("/fapi/v1/userTrades", vec![("symbol", name(instrument)?), ("orderId", venue_order.to_string())])
+            }
+            _ => return None,
+        };
+        Some(HttpQuestion { id: self.next_id, path, parameters })
+    }
+
+    /// The next question that must be put over HTTP; its answer belongs to
+    /// [`OrderProtocol::on_http`].
+    pub fn next_http_question(&mut self) -> Option<HttpQuestion> {
+        self.asides.pop_front()
     }
 
     /// Writes a question into the request buffer; false for one that cannot be asked.
@@ -124,6 +164,7 @@ impl OrderProtocol {
             Ask::Subscribe if self.logon.is_some() => Encoder::open(out, id, "userDataStream.subscribe"),
             Ask::Subscribe => encoder.subscribe_signed(out, id, timestamp),
             Ask::ListenKey => Encoder::keyed(out, (id, "userDataStream.start"), &self.key),
+            Ask::ListenKeyAlive => Encoder::keyed(out, (id, "userDataStream.ping"), &self.key),
             Ask::Time => Encoder::open(out, id, "time"),
             Ask::Cancel { order, instrument } | Ask::Status { order, instrument } => {
                 let Some(symbol) = symbols.get(instrument) else { return false };
@@ -131,8 +172,6 @@ impl OrderProtocol {
                 let venue_order = tracker.get(order).map_or(0, |record| record.venue_order);
                 encoder.about(out, (id, method), timestamp, symbol, order, venue_order);
             }
-            // Futures' WebSocket API has no list of trades.
-            Ask::Trades { .. } if futures => return false,
             Ask::Trades { instrument, venue_order, .. } => {
                 let Some(symbol) = symbols.get(instrument) else { return false };
                 encoder.signed(
@@ -148,7 +187,6 @@ impl OrderProtocol {
             }
             Ask::OpenOrders { instrument, .. } => {
                 let symbol = instrument.and_then(|instrument| symbols.get(instrument));
-                // Futures' WebSocket API has no list of open orders either; see the gateway.
                 encoder.signed(
                     out,
                     (id, "openOrders.status"),

@@ -25,6 +25,7 @@ pub mod ids;
 mod replies;
 mod tracker;
 
+pub use asks::HttpQuestion;
 pub use replies::OrderCounters;
 
 use super::clock::VenueClock;
@@ -44,6 +45,8 @@ use tracker::Tracker;
 
 /// Requests remembered until they are answered; older ones are given up.
 const PENDING: usize = 1024;
+/// The private stream's key lives 60 minutes.
+const RENEWAL: Span = Span::seconds(1800);
 /// The venue's own longest time for a request.
 const VENUE_PATIENCE: Span = Span::seconds(10);
 
@@ -143,6 +146,8 @@ pub struct OrderProtocol {
     pending: Vec<Pending>,
     next_id: u64,
     queue: Queue,
+    /// Questions for HTTP: futures only.
+    asides: std::collections::VecDeque<HttpQuestion>,
     request: Vec<u8>,
     limits: Limits,
     clock: VenueClock,
@@ -152,6 +157,8 @@ pub struct OrderProtocol {
     /// A reconciliation asked for while not ready.
     wanted_round: Option<u64>,
     next_time: Nanos,
+    /// Futures: when the private stream's key must be renewed.
+    next_renewal: Nanos,
     /// The oldest question about time or logon that has no answer.
     unanswered_since: Nanos,
     /// Since when orders of earlier sessions count as sent.
@@ -181,6 +188,7 @@ impl OrderProtocol {
             pending: vec![Pending::NONE; PENDING],
             next_id: 1,
             queue: Queue::new(),
+            asides: std::collections::VecDeque::new(),
             request: Vec::with_capacity(1024),
             clock: VenueClock::default(),
             phase: Phase::Down,
@@ -188,6 +196,7 @@ impl OrderProtocol {
             round: None,
             wanted_round: None,
             next_time: Nanos::MAX,
+            next_renewal: Nanos::MAX,
             unanswered_since: Nanos::MAX,
             started: now,
             marks: Vec::new(),
@@ -241,9 +250,10 @@ impl OrderProtocol {
         let was_ready = self.phase == Phase::Ready;
         self.phase = Phase::Down;
         self.queue.clear();
+        self.asides.clear();
         self.pending.fill(Pending::NONE);
         (self.round, self.listen_key) = (None, None);
-        (self.next_time, self.unanswered_since) = (Nanos::MAX, Nanos::MAX);
+        (self.next_time, self.next_renewal, self.unanswered_since) = (Nanos::MAX, Nanos::MAX, Nanos::MAX);
         (self.restart, self.replace) = (false, false);
         if was_ready {
             self.link(LinkState::Down, at, emit);
@@ -258,6 +268,7 @@ impl OrderProtocol {
     /// Futures: the private stream is open.
     pub fn on_private_open(&mut self, at: Nanos, emit: &mut impl FnMut(Event)) {
         if self.phase == Phase::Private {
+            self.next_renewal = at.plus(RENEWAL);
             self.ready(at, emit);
         }
     }
@@ -279,7 +290,7 @@ impl OrderProtocol {
 
     /// When [`OrderProtocol::on_time`] is wanted.
     pub fn next_due(&self) -> Nanos {
-        self.next_time.min(self.unanswered_since.plus(self.params.answer_timeout))
+        self.next_time.min(self.next_renewal).min(self.unanswered_since.plus(self.params.answer_timeout))
     }
 
     /// Time passed.
@@ -294,6 +305,10 @@ impl OrderProtocol {
         if self.next_time <= now {
             self.next_time = now.plus(self.params.time_interval);
             self.queue.push(Ask::Time);
+        }
+        if self.next_renewal <= now {
+            self.next_renewal = now.plus(RENEWAL);
+            self.queue.push(Ask::ListenKeyAlive);
         }
     }
 

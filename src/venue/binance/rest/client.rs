@@ -16,6 +16,7 @@ use crate::core::{Nanos, Span};
 const LARGEST_ANSWER: u64 = 16 << 20;
 
 /// A key and what signs for it.
+#[derive(Clone)]
 pub struct Credentials {
     /// The key's public name, sent with every request.
     pub api_key: Secret,

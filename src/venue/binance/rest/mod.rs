@@ -16,6 +16,7 @@ pub use types::{
 };
 
 use client::Client;
+use serde_json::value::RawValue;
 
 use super::endpoints::Market;
 use crate::core::payload::Quote;
@@ -263,6 +264,11 @@ impl Rest {
         let millis = (after.0 / 1_000_000).to_string();
         let parameters = [("symbol", symbol), ("countdownTime", &millis)];
         self.client.signed::<serde::de::IgnoredAny>("POST", PATH, &parameters).map(|_| ())
+    }
+
+    /// The answer to any signed question, as the venue wrote it.
+    pub(super) fn ask(&mut self, path: &str, parameters: &[(&str, &str)]) -> Result<Box<RawValue>, RestError> {
+        self.client.signed("GET", path, parameters)
     }
 
     /// A key for the account events of futures; calling again keeps it alive for 60 minutes.
