@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use base64::Engine as _;
 use pawl::core::Price;
 use pawl::venue::binance::sign::{Secret, Signer, Verifier, websocket_payload};
-use pawl::venue::server::{AccountSpec, Feed, KeySpec, Server, ServerError, ServerHandle, ServerParams};
+use pawl::venue::server::{AccountSpec, Feed, KeySpec, Server, ServerError, ServerHandle, ServerParams, Symbol};
 use serde_json::{Value, json};
 use tungstenite::client::IntoClientRequest;
 use tungstenite::{Message, WebSocket};
@@ -63,6 +63,11 @@ impl Venue {
     /// A synthetic BTCUSDT at this many times real speed.
     pub(crate) fn start(params: &ServerParams, speed: f64) -> Self {
         let (feed, symbols) = Feed::synthetic(&["BTCUSDT".to_owned()], 3, speed).unwrap();
+        Self::open(params, feed, symbols)
+    }
+
+    /// Any market.
+    pub(crate) fn open(params: &ServerParams, feed: Feed, symbols: Vec<Symbol>) -> Self {
         let mut server = Server::bind(params, feed, symbols).unwrap();
         let (address, handle) = (server.address(), server.handle());
         let thread = Some(std::thread::spawn(move || server.run()));
@@ -153,7 +158,7 @@ impl Venue {
             request.headers_mut().insert("X-MBX-APIKEY", key.parse().unwrap());
         }
         let opened = tungstenite::client::client(request, self.connect()).map_err(|error| error.to_string())?;
-        Ok(Socket { socket: opened.0, numbered: 0, pending: Vec::new() })
+        Ok(Socket { inner: opened.0, numbered: 0, pending: Vec::new() })
     }
 }
 
@@ -167,7 +172,7 @@ impl Drop for Venue {
 
 /// A WebSocket to the venue.
 pub(crate) struct Socket {
-    pub(crate) socket: WebSocket<TcpStream>,
+    pub(crate) inner: WebSocket<TcpStream>,
     numbered: u64,
     /// Events that came while an answer was awaited.
     pending: Vec<Value>,
@@ -175,13 +180,13 @@ pub(crate) struct Socket {
 
 impl Socket {
     pub(crate) fn send(&mut self, text: &str) {
-        self.socket.send(Message::Text(text.into())).unwrap();
+        self.inner.send(Message::Text(text.into())).unwrap();
     }
 
     /// The next message that is no control frame; `None` when the venue hung up.
     pub(crate) fn next(&mut self) -> Option<Message> {
         loop {
-            match self.socket.read() {
+            match self.inner.read() {
                 Ok(message @ (Message::Text(_) | Message::Binary(_))) => return Some(message),
                 Ok(_) => {}
                 Err(tungstenite::Error::Io(error)) if error.kind() == std::io::ErrorKind::WouldBlock => {

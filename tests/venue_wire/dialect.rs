@@ -246,7 +246,7 @@ fn a_client_that_floods_its_stream_with_messages_is_cut_off() {
     let text: Vec<_> = (0..50).map(|id| json!({"method": "LIST_SUBSCRIPTIONS", "id": id}).to_string()).collect();
     for text in text {
         // The venue may hang up while we still talk.
-        let _ = socket.socket.send(Message::Text(text.into()));
+        let _ = socket.inner.send(Message::Text(text.into()));
     }
     while socket.next().is_some() {}
     assert_eq!(venue.get("/admin/clients")["streams"], 0);
@@ -354,7 +354,7 @@ fn a_stop_is_announced_and_pings_are_sent() {
     let mut venue = Venue::start(&ServerParams { care, ..params() }, 1.0);
     let mut streams = venue.websocket("/stream");
     let mut orders = venue.websocket("/ws-api/v3");
-    let pinged = std::iter::repeat_with(|| streams.socket.read().unwrap()).find(Message::is_ping);
+    let pinged = std::iter::repeat_with(|| streams.inner.read().unwrap()).find(Message::is_ping);
     assert!(pinged.is_some());
     venue.stop();
     assert_eq!(streams.json()["stream"], "!serverShutdown");

@@ -126,7 +126,7 @@ fn frames_that_break_the_protocol_end_their_connection_only() {
     }
     let mut large = venue.websocket("/ws-api/v3");
     // It may hang up before it has read all of it.
-    let _ = large.socket.send(Message::Text("x".repeat(70_000).into()));
+    let _ = large.inner.send(Message::Text("x".repeat(70_000).into()));
     assert!(large.next().is_none(), "a message above the bound ends the connection");
     assert_eq!(bystander.ask("ping", json!({}))["status"], 200);
     unharmed(&venue);

@@ -5,3 +5,4 @@ mod client;
 mod dialect;
 mod faults;
 mod hostile;
+mod market;

@@ -11,7 +11,7 @@ use super::caller::{Caller, TimeUnit};
 use super::endpoints::Venue;
 use super::exchange::Market;
 use super::faults::{Fault, Faults};
-use super::records::{AccountId, UserEvent};
+use super::records::{AccountId, Happened, UserEvent};
 use super::streams::Stream;
 use super::wire::{Incoming, Response};
 
@@ -415,6 +415,12 @@ impl Hub {
 
     fn tell(&mut self, account: AccountId, event: &UserEvent) {
         let now = self.now();
+        if let UserEvent::Execution { happened: Happened::Trade(_), order, .. } = event
+            && order.trades.len() == 1
+        {
+            // An order's first fill no longer counts against the order limits.
+            self.venue.limits.order_back(account);
+        }
         let is_report = matches!(event, UserEvent::Execution { .. });
         let mut listeners = Vec::new();
         for (id, client) in &self.clients {
@@ -426,6 +432,9 @@ impl Hub {
                 Door::User(owner) if *owner == account => listeners.push((*id, None, client.unit)),
                 _ => {}
             }
+        }
+        if listeners.is_empty() {
+            return;
         }
         let late = is_report && self.faults.strikes(Fault::LateReport);
         let twice = is_report && self.faults.strikes(Fault::DuplicateReport);
