@@ -13,7 +13,7 @@
 //! | [`journal`] | memory-mapped record of everything told and decided | yes |
 //! | [`snapshot`] | two pages of shared memory: the engine's and the guardian's | yes |
 //! | [`data`] | market data files of other people's formats | yes |
-//! | [`venue`] | the simulated exchange, the synthetic market | no |
+//! | [`venue`] | venue adapters; the simulated exchange, its market, and its sockets | yes |
 //! | [`guardian`] | the kill switch: watches, latches, flattens; its own process | yes |
 //! | [`report`] | summaries, latency tables, progress | yes |
 //! | [`config`] | one TOML file, every field checked | yes |

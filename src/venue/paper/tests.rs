@@ -71,3 +71,21 @@ fn a_question_never_overtakes_its_order() {
         assert_eq!(kinds, [EventKind::OrderAccepted, EventKind::OrderAccepted]);
     }
 }
+
+#[test]
+fn a_requote_names_the_price_on_offer() {
+    let params = PaperParams { requote_probability: 1.0, ..PaperParams::default() };
+    let mut venue = venue(&params);
+    venue.on_command(&buy(1, "1.10005", "0.3", TimeInForce::Ioc), Nanos(1));
+    let report = venue.take_due(Nanos(1_000_000_000)).unwrap();
+    let reject = OrderReject::of(&report);
+    assert_eq!((reject.code, reject.price), (Some(RejectCode::Requote), "1.10002".parse().unwrap()));
+}
+
+#[test]
+fn a_fee_that_cannot_be_expressed_is_not_free() {
+    let params = PaperParams { fee_basis_points: Price::whole(1), ..PaperParams::default() };
+    let charged = |params: &PaperParams| venue(params).fee(ID, Price::MAX, Qty::whole(50));
+    assert_eq!(charged(&params), Money::MAX);
+    assert_eq!(charged(&PaperParams::default()), Money::ZERO, "no fee is still no fee");
+}

@@ -11,7 +11,7 @@ use super::caller::{Caller, TimeUnit};
 use super::endpoints::Venue;
 use super::exchange::Market;
 use super::faults::{Fault, Faults};
-use super::records::{AccountId, UserEvent};
+use super::records::{AccountId, Happened, UserEvent};
 use super::streams::Stream;
 use super::wire::{Incoming, Response};
 
@@ -84,7 +84,7 @@ pub(super) struct Client {
     last_pong: Nanos,
     last_in: Nanos,
     last_out: Nanos,
-    /// Messages underway, both ways.
+    /// Bytes underway, both ways.
     underway: usize,
     messages: super::limits::Window,
     /// Nothing leaves before this.
@@ -118,8 +118,12 @@ impl Default for Care {
     }
 }
 
-/// Most messages underway to or from one connection: who reads slower than that is dropped.
-const UNDERWAY: usize = 10_000;
+/// Most bytes underway to or from one connection: who reads slower than that is dropped.
+const UNDERWAY: usize = 8 << 20;
+/// What keeping a message costs beside its text.
+const OVERHEAD: usize = 256;
+/// An HTTP connection that asks nothing for so long is closed.
+const IDLE: Span = Span::seconds(300);
 /// Most connections.
 pub(super) const MOST_CLIENTS: usize = 1_024;
 
@@ -214,7 +218,7 @@ impl Hub {
         self.machine = machine;
         let delay = self.faults.delay(self.faults.plan.latency_in);
         let Some(client) = self.clients.get_mut(&id) else { return };
-        client.underway += 1;
+        client.underway += weight_in(&incoming);
         if client.underway > UNDERWAY {
             return self.close(id);
         }
@@ -246,7 +250,7 @@ impl Hub {
         while let Some(entry) = self.arrivals.first_entry().filter(|entry| entry.key().0 <= self.machine) {
             let (id, incoming) = entry.remove();
             if let Some(client) = self.clients.get_mut(&id).filter(|client| !client.closing) {
-                client.underway = client.underway.saturating_sub(1);
+                client.underway = client.underway.saturating_sub(weight_in(&incoming));
                 self.serve(id, incoming);
                 self.tell_users();
             }
@@ -258,7 +262,7 @@ impl Hub {
         let entry = self.departures.first_entry().filter(|entry| entry.key().0 <= self.machine)?;
         let (id, outgoing) = entry.remove();
         if let Some(client) = self.clients.get_mut(&id) {
-            client.underway = client.underway.saturating_sub(1);
+            client.underway = client.underway.saturating_sub(weight_out(&outgoing));
         }
         Some((id, outgoing))
     }
@@ -313,14 +317,14 @@ impl Hub {
     /// Sends at an instant of its own, even out of order.
     pub(super) fn send_at(&mut self, id: ClientId, outgoing: Outgoing, due: Nanos) {
         let Some(client) = self.clients.get_mut(&id).filter(|client| !client.closing) else { return };
-        client.underway += 1;
-        if client.underway > UNDERWAY {
-            return self.close(id);
-        }
         let outgoing = match outgoing {
             Outgoing::Text(text) if self.faults.strikes(Fault::Malformed) => Outgoing::Text(self.faults.damage(&text)),
             other => other,
         };
+        client.underway += weight_out(&outgoing);
+        if client.underway > UNDERWAY {
+            return self.close(id);
+        }
         self.numbered += 1;
         self.departures.insert((due, self.numbered), (id, outgoing));
     }
@@ -377,7 +381,10 @@ impl Hub {
         for id in ids {
             let Some(client) = self.clients.get_mut(&id) else { continue };
             let http = matches!(client.door, Door::Http);
-            if machine.since(client.opened) > care.life || (!http && machine.since(client.last_pong) > care.pong) {
+            if (http && machine.since(client.last_in.max(client.opened)) > IDLE)
+                || machine.since(client.opened) > care.life
+                || (!http && machine.since(client.last_pong) > care.pong)
+            {
                 self.close(id);
             } else if !http && machine.since(client.last_ping) >= care.ping {
                 client.last_ping = machine;
@@ -408,6 +415,12 @@ impl Hub {
 
     fn tell(&mut self, account: AccountId, event: &UserEvent) {
         let now = self.now();
+        if let UserEvent::Execution { happened: Happened::Trade(_), order, .. } = event
+            && order.trades.len() == 1
+        {
+            // An order's first fill no longer counts against the order limits.
+            self.venue.limits.order_back(account);
+        }
         let is_report = matches!(event, UserEvent::Execution { .. });
         let mut listeners = Vec::new();
         for (id, client) in &self.clients {
@@ -419,6 +432,9 @@ impl Hub {
                 Door::User(owner) if *owner == account => listeners.push((*id, None, client.unit)),
                 _ => {}
             }
+        }
+        if listeners.is_empty() {
+            return;
         }
         let late = is_report && self.faults.strikes(Fault::LateReport);
         let twice = is_report && self.faults.strikes(Fault::DuplicateReport);
@@ -473,4 +489,26 @@ impl Hub {
         });
         wanted.flatten().collect()
     }
+}
+
+/// What a message on its way in takes of its connection's bound.
+fn weight_in(incoming: &Incoming) -> usize {
+    OVERHEAD
+        + match incoming {
+            Incoming::Request(request) => request.path.len() + request.query.len() + request.body.len(),
+            Incoming::Text(text) => text.len(),
+            Incoming::Pong(payload) => payload.len(),
+            _ => 0,
+        }
+}
+
+/// What a message on its way out takes of its connection's bound.
+fn weight_out(outgoing: &Outgoing) -> usize {
+    OVERHEAD
+        + match outgoing {
+            Outgoing::Http(response) => response.body.len(),
+            Outgoing::Text(text) => text.len(),
+            Outgoing::Binary(bytes) => bytes.len(),
+            _ => 0,
+        }
 }

@@ -4,7 +4,7 @@
 use crate::core::{InstrumentId, Money, Price, Qty, Side};
 
 use super::error::ApiError;
-use super::exchange::{Exchange, LEVERAGE};
+use super::exchange::{Exchange, LEVERAGE, Market};
 use super::records::{AccountId, AssetId, NewOrder, difference, sum, worth};
 
 /// Units of 1e-16 to money, rounded down, so that no sequence of roundings makes money.
@@ -84,13 +84,16 @@ impl Exchange {
         (commission, quote, realised)
     }
 
-    /// What an account is worth in an asset, everything valued at the mark. Assets without a symbol
-    /// priced in `asset` count nothing.
+    /// What an account is worth in an asset, everything valued at the mark. Spot: assets without a
+    /// symbol priced in `asset` count nothing. Futures: the wallet and what positions would bring.
     pub(super) fn equity(&self, account: AccountId, asset: AssetId) -> Money {
         let balances = self.accounts[account.0].balances.iter().enumerate();
         let value = balances.map(|(held, balance)| {
             if held == asset {
                 return balance.total();
+            }
+            if self.market == Market::Futures {
+                return Money::ZERO;
             }
             let symbol =
                 (0..self.symbols.len() as u16).map(InstrumentId).find(|id| self.assets_of(*id) == (held, asset));

@@ -11,8 +11,8 @@
 //! | `feed` | where the market comes from |
 //! | `keys`, `limits`, `faults` | who may, how often, and what goes wrong |
 //!
-//! Bounds: 1024 connections; 16 KiB of request head, 64 KiB of body or message; 10,000 messages or
-//! 4 MiB underway to a client, who is dropped beyond. Everything from the wire is hostile.
+//! Bounds: 1024 connections; 16 KiB of request head, 64 KiB of body or message; 8 MiB underway and
+//! 4 MiB unsent to a client, who is dropped beyond. Everything from the wire is hostile.
 
 // Every answer of the endpoint table has one type, whether it can fail or not.
 #![allow(clippy::unnecessary_wraps)]
@@ -40,6 +40,8 @@ mod records;
 mod rest_door;
 mod run;
 mod settle;
+#[cfg(test)]
+mod settlement_tests;
 mod socket;
 mod stream_door;
 mod streams;

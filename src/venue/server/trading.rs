@@ -100,15 +100,12 @@ fn parse(venue: &mut Venue, params: &Params) -> Result<NewOrder, ApiError> {
     Ok(NewOrder { symbol, client_id, side, order_type, tif, price, qty, quote_qty, reduce_only: false, prevention })
 }
 
-/// Takes an order whose form is good; counts it.
+/// Takes an order whose form is good; counts it unless it is refused.
 pub(super) fn submit(venue: &mut Venue, caller: &Caller, account: AccountId, new: NewOrder) -> Result<usize, ApiError> {
     venue.limits.order(account, caller.now)?;
     let placed = venue.exchange.place(account, new, caller.now);
-    match &placed {
-        // What was refused does not count, and a first fill gives one back.
-        Err(_) => venue.limits.order_back(account),
-        Ok(index) if venue.exchange.orders[*index].filled.is_positive() => venue.limits.order_back(account),
-        Ok(_) => {}
+    if placed.is_err() {
+        venue.limits.order_back(account);
     }
     placed
 }
