@@ -11,6 +11,7 @@ mod notify;
 mod record;
 mod replay;
 mod run;
+mod report;
 mod signals;
 mod venue;
 
@@ -44,6 +45,8 @@ enum Command {
     Config(config::ConfigArguments),
     /// Look at a journal, check it, convert it
     Journal(journal::JournalArguments),
+    /// What a session's journal tells about it
+    Report(report::ReportArguments),
     /// Write every raw signal with its features and outcome, to train a model on
     Signals(signals::SignalsArguments),
     /// The simulated exchange on real sockets, in the Binance dialect
@@ -64,6 +67,7 @@ pub fn main() -> ExitCode {
         Command::Replay(arguments) => replay::run(&arguments),
         Command::Config(arguments) => config::run(&arguments),
         Command::Journal(arguments) => journal::run(&arguments),
+        Command::Report(arguments) => report::run(&arguments),
         Command::Signals(arguments) => signals::run(&arguments),
         Command::Venue(arguments) => venue::run(&arguments),
         Command::Guardian(arguments) => guardian::run(&arguments),

@@ -4,6 +4,8 @@
 //! sends a timer event at [`Engine::next_due`]. No clock, no I/O, no allocation after construction.
 //! A ring goes between two stages only where a thread ends; here none does, so stages are calls.
 
+pub mod clock;
+
 use crate::core::{Event, EventKind, InstrumentTable, Money, Nanos};
 use crate::feed::{Feed, FeedCounters, FeedParams};
 use crate::oms::{Oms, OmsParams, OmsParamsError, Outbox};
