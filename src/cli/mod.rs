@@ -4,6 +4,7 @@ mod backtest;
 mod common;
 mod config;
 mod demo;
+mod doctor;
 mod failure;
 mod guardian;
 mod journal;
@@ -47,6 +48,8 @@ enum Command {
     Journal(journal::JournalArguments),
     /// What a session's journal tells about it
     Report(report::ReportArguments),
+    /// Is this machine fit to run the engine on pinned cores?
+    Doctor(doctor::DoctorArguments),
     /// Write every raw signal with its features and outcome, to train a model on
     Signals(signals::SignalsArguments),
     /// The simulated exchange on real sockets, in the Binance dialect
@@ -68,6 +71,7 @@ pub fn main() -> ExitCode {
         Command::Config(arguments) => config::run(&arguments),
         Command::Journal(arguments) => journal::run(&arguments),
         Command::Report(arguments) => report::run(&arguments),
+        Command::Doctor(arguments) => doctor::run(&arguments),
         Command::Signals(arguments) => signals::run(&arguments),
         Command::Venue(arguments) => venue::run(&arguments),
         Command::Guardian(arguments) => guardian::run(&arguments),

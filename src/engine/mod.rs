@@ -5,6 +5,7 @@
 //! A ring goes between two stages only where a thread ends; here none does, so stages are calls.
 
 pub mod clock;
+pub mod machine;
 
 use crate::core::{Event, EventKind, InstrumentTable, Money, Nanos};
 use crate::feed::{Feed, FeedCounters, FeedParams};

@@ -38,7 +38,7 @@ use crate::engine::clock::StampClock;
 /// Name of the file in a session's folder.
 pub const LATENCY_FILE: &str = "latency.hlog";
 /// Version of the comments.
-pub const LATENCY_VERSION: u32 = 1;
+pub(super) const LATENCY_VERSION: u32 = 1;
 
 /// What the totals of a session are measured from.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]

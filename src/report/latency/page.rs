@@ -76,10 +76,10 @@ fn tiles(out: &mut String, report: &LatencyReport) {
     let Some(total) = report.rows.iter().find(|row| row.row.hop == Hop::Total) else { return };
     let budget = total.budget;
     let figures = [
-        ("median, end to end", total.row.p50, budget.map(|budget| budget.p50)),
+        ("median", total.row.p50, budget.map(|budget| budget.p50)),
         ("99 %", total.row.p99, None),
         ("99.9 %", total.row.p999, budget.map(|budget| budget.p999)),
-        ("largest of all", total.row.max, None),
+        ("largest", total.row.max, None),
     ];
     out.push_str("<div class='tiles'>");
     for (what, found, limit) in figures {
@@ -128,7 +128,7 @@ fn hops(out: &mut String, report: &LatencyReport) {
     for name in ["p50", "p90", "p99", "p99.9", "p99.99", "max", "budget"] {
         let _ = write!(out, "<th>{name}</th>");
     }
-    out.push_str(if before { "<th>against before</th></tr>" } else { "</tr>" });
+    out.push_str(if before { "<th>p50 to before</th></tr>" } else { "</tr>" });
     for row in &report.rows {
         hop_row(out, row, before);
     }
@@ -169,7 +169,7 @@ fn hop_row(out: &mut String, row: &ReportRow, before: bool) {
 fn change(row: &ReportRow, before: &LatencyRow) -> String {
     if row.regressions.is_empty() {
         let percent = 100.0 * (row.row.p50 as f64 / before.p50.max(1) as f64 - 1.0);
-        return format!("<span class='pill good'>p50 {percent:+.0} %</span>");
+        return format!("<span class='pill good'>{percent:+.0} %</span>");
     }
     format!("<span class='pill bad'>worse: {}</span>", row.regressions.join(", "))
 }
@@ -234,7 +234,7 @@ fn foot(out: &mut String, report: &LatencyReport) {
     let overhead = &header.overhead;
     let _ = write!(
         out,
-        "<footer>Measured {}. Clock: {} at {:.3} GHz; hops are timed on one event in {}. Measuring costs {:.1} ns an \
+        "<footer>Totals: {}. Clock: {} at {:.3} GHz; hops are timed on one event in {}. Measuring costs {:.1} ns an \
          event ({} ns allowed) and {:.1} ns more a timed hop, of which the stamps' own cost is subtracted. Histograms \
          keep two digits: a figure is right to 1 %. pawl {}.</footer>",
         escape(report.basis),

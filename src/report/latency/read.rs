@@ -17,7 +17,7 @@ use super::recorder::histogram;
 use crate::core::Nanos;
 
 /// Most points of the time-line.
-pub const POINTS: u64 = 240;
+pub(super) const POINTS: u64 = 240;
 /// Most hours kept apart, three months; later ones are added to the last.
 const HOURS: u64 = 2208;
 /// Most outliers kept, the slowest.
@@ -139,7 +139,10 @@ impl Reader<'_> {
         self.for_each_interval(&self.text[..complete], |line, start, interval| {
             let decoded = decode(&mut deserializer, interval)
                 .map_err(|found| self.error(line, "a V2 histogram in base64", found))?;
-            self.add(&mut measured, line, start, interval.tag().map(|tag| tag.as_str()), &decoded)
+            // An interval counts where its middle lies.
+            let half = u64::try_from(interval.duration().as_nanos() / 2).unwrap_or(0);
+            let middle = Nanos(start.0.saturating_add(half));
+            self.add(&mut measured, line, middle, interval.tag().map(|tag| tag.as_str()), &decoded)
         })?;
         Ok(measured)
     }
@@ -183,15 +186,15 @@ impl Reader<'_> {
         &self,
         measured: &mut Measured,
         line: usize,
-        start: Nanos,
+        middle: Nanos,
         tag: Option<&str>,
         decoded: &Histogram<u64>,
     ) -> Result<(), LatencyError> {
         let Some(tag) = tag else {
             let width = point_width(measured);
-            let point = start.since(measured.from).0 / width;
+            let point = middle.since(measured.from).0 / width;
             add_to(&mut measured.points, Nanos(measured.from.0 + point * width), decoded);
-            let hour = (start.0 / HOUR_NS).min(measured.from.0 / HOUR_NS + HOURS);
+            let hour = (middle.0 / HOUR_NS).min(measured.from.0 / HOUR_NS + HOURS);
             add_to(&mut measured.hours, Nanos(hour * HOUR_NS), decoded);
             return Ok(());
         };

@@ -27,11 +27,11 @@ use super::hop::Hop;
 use crate::engine::clock::{Stamp, StampClock};
 
 /// Longest span that a histogram tells apart, a minute; longer ones count as this.
-pub const LONGEST_NS: u64 = 60_000_000_000;
+pub(super) const LONGEST_NS: u64 = 60_000_000_000;
 /// Decimal digits kept: a percentile is right to 1 %, and twelve histograms stay in the second-level cache.
 const DIGITS: u8 = 2;
 /// Worst events kept of an interval.
-pub const OUTLIERS: usize = 16;
+pub(super) const OUTLIERS: usize = 16;
 /// Events quicker than this are never outliers: the end-to-end budget at p99.9.
 const OUTLIER_FLOOR_NS: u64 = 5_000;
 
@@ -131,6 +131,8 @@ pub struct Recorder {
     overhead_ns: u64,
     began: Stamp,
     last: Stamp,
+    /// Hops of the present event are timed: what that costs is in its total.
+    hops_timed: bool,
     slowest: Option<(Hop, u64)>,
     /// Total from which an event is an outlier.
     outlier_above: u64,
@@ -162,6 +164,7 @@ impl Recorder {
             overhead_ns,
             began: now,
             last: now,
+            hops_timed: false,
             slowest: None,
             outlier_above: OUTLIER_FLOOR_NS,
             sampled: (now, Causes::of_this_thread()),
@@ -180,11 +183,14 @@ impl Recorder {
     pub fn begin(&mut self, arrival: Stamp) {
         self.began = arrival;
         self.slowest = None;
+        self.hops_timed = false;
     }
 
-    /// From here on [`Recorder::mark`] times hops.
+    /// From here on [`Recorder::mark`] times hops. The total of such an event holds the cost of timing
+    /// them and is not added to [`Hop::Total`]: time hops on a sample of the events.
     #[inline]
     pub fn begin_hops(&mut self) {
+        self.hops_timed = true;
         self.last = self.clock.now_ordered();
     }
 
@@ -205,9 +211,11 @@ impl Recorder {
     pub fn end(&mut self, ordered: bool) {
         let now = self.clock.now();
         let nanos = self.clock.nanos(self.began, now).max(1);
-        self.record(Hop::Total, nanos);
-        if ordered {
-            self.record(Hop::Order, nanos);
+        if !self.hops_timed {
+            self.record(Hop::Total, nanos);
+            if ordered {
+                self.record(Hop::Order, nanos);
+            }
         }
         if nanos > self.outlier_above {
             self.keep_outlier(now, nanos);
@@ -301,12 +309,21 @@ mod tests {
         let now = recorder.clock.now();
         let arrival = Stamp(now.0 - recorder.clock.ticks(3_000_000));
         recorder.begin(arrival);
-        recorder.begin_hops();
-        recorder.mark(Hop::Quant);
         recorder.end(true);
         let frame = recorder.into_last_frame();
         assert!(frame.hop(Hop::Total).min() >= 2_900_000 && frame.hop(Hop::Order).len() == 1);
         assert_eq!(frame.outliers.len(), 1);
+    }
+
+    #[test]
+    fn an_event_whose_hops_are_timed_tells_its_slowest_hop_and_does_not_blur_the_totals() {
+        let mut recorder = recorder();
+        recorder.begin(Stamp(recorder.clock.now().0 - 3_000_000));
+        recorder.begin_hops();
+        recorder.mark(Hop::Quant);
+        recorder.end(true);
+        let frame = recorder.into_last_frame();
+        assert!(frame.hop(Hop::Total).is_empty() && frame.hop(Hop::Quant).len() == 1);
         assert_eq!(frame.outliers[0].slowest.map(|(hop, _)| hop), Some(Hop::Quant));
     }
 

@@ -21,7 +21,7 @@ pub fn span(nanos: u64) -> String {
 
 /// The table of a run that has just ended, each row beside its budget.
 pub fn latency_text(rows: &[LatencyRow]) -> String {
-    let mut out = String::from("Latency, ns (service time, sampled; total includes the cost of timing the hops)\n");
+    let mut out = String::from("Latency, ns (service time, sampled)\n");
     // Writing to a string cannot fail.
     let _ = writeln!(
         out,
