@@ -14,7 +14,7 @@ use crate::feed::FeedCounters;
 use crate::journal::{SessionInfo, SessionWriter, WriterOptions};
 use crate::oracle::{Model, Oracle};
 use crate::quant::Features;
-use crate::report::latency::{Basis, LATENCY_FILE, LatencyLog, LogOptions};
+use crate::report::latency::{Basis, LATENCY_FILE, LatencyLog, LogOptions, Recorder};
 use crate::report::{LatencyRow, Style, Summary, latency_text, print_text, write_trades_csv};
 use crate::worlds::session::{Outcome, Session, TIMED_EVERY};
 
@@ -134,19 +134,25 @@ pub(super) fn page_folder(config: &Config) -> PathBuf {
 
 /// Has a session in virtual time write its latencies beside its journal.
 pub(super) fn log_latency(session: &mut Session, directory: &Path) -> Result<(), Failure> {
-    let options = LogOptions {
-        layout: "fused, 1 thread, virtual time".to_owned(),
-        basis: Basis::Service,
-        every: TIMED_EVERY,
-        interval: Duration::from_millis(100),
-    };
+    let (layout, interval) = ("fused, 1 thread, virtual time", Duration::from_millis(100));
+    let (log, recorder) = start_latency(directory, layout, Basis::Service, TIMED_EVERY, interval)?;
+    session.log_latency(log, recorder);
+    Ok(())
+}
+
+/// Starts the latency log of a session whose engine runs on one thread.
+pub(super) fn start_latency(
+    directory: &Path,
+    layout: &str,
+    basis: Basis,
+    every: u64,
+    interval: Duration,
+) -> Result<(LatencyLog, Recorder), Failure> {
+    let options = LogOptions { layout: layout.to_owned(), basis, every, interval };
     let path = directory.join(LATENCY_FILE);
     let (log, recorders) = LatencyLog::start(&path, &options, &["engine"], StampClock::calibrate())?;
-    match <[_; 1]>::try_from(recorders) {
-        Ok([recorder]) => session.log_latency(log, recorder),
-        Err(_) => unreachable!("one name gives one recorder"),
-    }
-    Ok(())
+    let [recorder] = <[_; 1]>::try_from(recorders).unwrap_or_else(|_| unreachable!("one name gives one recorder"));
+    Ok((log, recorder))
 }
 
 /// Everything a run says, as a program reads it. What was measured is left out unless asked for,

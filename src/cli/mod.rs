@@ -11,8 +11,8 @@ mod journal;
 mod notify;
 mod record;
 mod replay;
-mod run;
 mod report;
+mod run;
 mod signals;
 mod venue;
 

@@ -37,9 +37,12 @@ fn count(machine: &Machine) -> Finding {
 
 fn quota(machine: &Machine) -> Finding {
     let found = match machine.quota {
-        None => (Ok, "none found for this process".to_owned()),
-        Some(quota) => {
-            (Fail, format!("{quota:.2} cores' worth of time; a spinning thread is stopped when it is used up"))
+        Quota::Unlimited => (Ok, "none".to_owned()),
+        Quota::Unknown => {
+            (Unknown, "no cpu.max in /sys/fs/cgroup: control groups version 1, or none to be seen".to_owned())
+        }
+        Quota::Cores(cores) => {
+            (Fail, format!("{cores:.2} cores' worth of time; a spinning thread is stopped when it is used up"))
         }
     };
     let fix = "remove CPUQuota= from the unit (or cpu.max of the control group)";

@@ -58,6 +58,8 @@ pub struct Machine {
     pub isolated: BTreeSet<usize>,
     /// What control groups grant of the cores' time.
     pub quota: Quota,
+    /// Threads that wanted a core in the last minute, on average; `None` when unknown.
+    pub load: Option<f64>,
 }
 
 impl Machine {
@@ -74,12 +76,17 @@ impl Machine {
         // An isolated core is outside the mask that the system starts processes with, and yet one may be
         // pinned to it: allowed are both.
         let allowed = allowed.union(&isolated).copied().collect();
-        Self { allowed, isolated, quota: quota(files) }
+        Self { allowed, isolated, quota: quota(files), load: load(files) }
     }
 
     /// Cores that may be used and are not isolated.
     pub fn shared(&self) -> BTreeSet<usize> {
         self.allowed.difference(&self.isolated).copied().collect()
+    }
+
+    /// Allowed cores that nobody wanted in the last minute, on average; zero when unknown.
+    pub fn idle_cores(&self) -> f64 {
+        self.load.map_or(0.0, |load| (self.allowed.len() as f64 - load).max(0.0))
     }
 
     /// In words: `4 cores (isolated 2-3)`.
@@ -94,6 +101,10 @@ impl Machine {
             format!("{cores}, isolated {}", format_cores(&self.isolated))
         }
     }
+}
+
+fn load(files: &SystemFiles) -> Option<f64> {
+    files.read("/proc/loadavg")?.split_whitespace().next()?.parse().ok()
 }
 
 /// The tightest `cpu.max` of the process's control group and of those above it, version 2.

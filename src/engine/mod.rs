@@ -5,7 +5,9 @@
 //! A ring goes between two stages only where a thread ends; here none does, so stages are calls.
 
 pub mod clock;
+pub mod layout;
 pub mod machine;
+pub mod waiting;
 
 use crate::core::{Event, EventKind, InstrumentTable, Money, Nanos};
 use crate::feed::{Feed, FeedCounters, FeedParams};

@@ -238,7 +238,7 @@ impl Session {
 }
 
 /// The table of what was measured, and why its log is not whole, if it is not.
-fn measured(recorder: Recorder, log: Option<LatencyLog>) -> (Vec<LatencyRow>, Option<LatencyError>) {
+pub(super) fn measured(recorder: Recorder, log: Option<LatencyLog>) -> (Vec<LatencyRow>, Option<LatencyError>) {
     let Some(log) = log else { return (latency::frame_rows(&recorder.into_last_frame()), None) };
     match log.finish(vec![recorder]) {
         Ok(totals) => (totals.iter().flat_map(|(_, sums)| latency::rows(sums)).collect(), None),

@@ -130,6 +130,8 @@ pub struct Recorder {
     /// Smallest cost of a pair of ordered stamps: subtracted from each hop.
     overhead_ns: u64,
     began: Stamp,
+    /// The event had arrived this long before `began`.
+    late_ns: u64,
     last: Stamp,
     /// Hops of the present event are timed: what that costs is in its total.
     hops_timed: bool,
@@ -163,6 +165,7 @@ impl Recorder {
             interval,
             overhead_ns,
             began: now,
+            late_ns: 0,
             last: now,
             hops_timed: false,
             slowest: None,
@@ -182,8 +185,16 @@ impl Recorder {
     #[inline]
     pub fn begin(&mut self, arrival: Stamp) {
         self.began = arrival;
+        self.late_ns = 0;
         self.slowest = None;
         self.hops_timed = false;
+    }
+
+    /// An event arrived this long before `seen`.
+    #[inline]
+    pub fn begin_late(&mut self, seen: Stamp, late_ns: u64) {
+        self.begin(seen);
+        self.late_ns = late_ns;
     }
 
     /// From here on [`Recorder::mark`] times hops. The total of such an event holds the cost of timing
@@ -210,7 +221,7 @@ impl Recorder {
     #[inline]
     pub fn end(&mut self, ordered: bool) {
         let now = self.clock.now();
-        let nanos = self.clock.nanos(self.began, now).max(1);
+        let nanos = self.clock.nanos(self.began, now).saturating_add(self.late_ns).max(1);
         if !self.hops_timed {
             self.record(Hop::Total, nanos);
             if ordered {
