@@ -16,6 +16,8 @@ pub struct Causes {
     pub voluntary_switches: u64,
     /// A connection to the venue was lost or made; counted by the engine.
     pub reconnects: u64,
+    /// Ring hops that seemed to end before they began: the counters of two cores differ.
+    pub skewed: u64,
 }
 
 impl Causes {
@@ -33,6 +35,7 @@ impl Causes {
             involuntary_switches: usage.ru_nivcsw as u64,
             voluntary_switches: usage.ru_nvcsw as u64,
             reconnects: 0,
+            skewed: 0,
         }
     }
 
@@ -45,6 +48,7 @@ impl Causes {
             involuntary_switches: self.involuntary_switches.saturating_sub(earlier.involuntary_switches),
             voluntary_switches: self.voluntary_switches.saturating_sub(earlier.voluntary_switches),
             reconnects: self.reconnects.saturating_sub(earlier.reconnects),
+            skewed: self.skewed.saturating_sub(earlier.skewed),
         }
     }
 
@@ -57,6 +61,7 @@ impl Causes {
             involuntary_switches: self.involuntary_switches + other.involuntary_switches,
             voluntary_switches: self.voluntary_switches + other.voluntary_switches,
             reconnects: self.reconnects + other.reconnects,
+            skewed: self.skewed + other.skewed,
         }
     }
 

@@ -205,6 +205,18 @@ impl Recorder {
         self.last = self.clock.now_ordered();
     }
 
+    /// The event came over a ring, put in at `sent` by another core; its hops begin here.
+    #[inline]
+    pub fn begin_ring(&mut self, sent: Stamp) {
+        self.begin_hops();
+        let now = self.last;
+        if sent > now {
+            // The counters of two cores may differ by a few nanoseconds; how often that showed is counted.
+            self.frame.causes.skewed += 1;
+        }
+        self.record(Hop::Ring, self.clock.nanos(sent, now).max(1));
+    }
+
     /// A hop ended; the next one begins.
     #[inline]
     pub fn mark(&mut self, hop: Hop) {
@@ -240,6 +252,15 @@ impl Recorder {
     #[inline]
     pub fn record(&mut self, hop: Hop, nanos: u64) {
         self.frame.hops[hop as usize].saturating_record(nanos);
+    }
+
+    /// Gives a frame away that is due; for threads that are never idle and end no event.
+    #[inline]
+    pub fn tick(&mut self) {
+        let now = self.clock.now();
+        if now.0.wrapping_sub(self.frame.from.0) >= self.interval {
+            self.give_away(now);
+        }
     }
 
     /// Nothing to do just now: samples the thread's counters and gives a frame away that is due.
