@@ -115,13 +115,11 @@ struct RecordedOrders {
 
 impl OrderSide for RecordedOrders {
     fn poll(&mut self, inbox: &mut Vec<Event>) -> Activity {
-        match self.inputs.get(self.seen) {
-            None => Activity::End,
-            Some(next) if is_market_side(next) => Activity::Idle,
-            Some(next) => {
-                inbox.push(*next);
-                Activity::Busy
-            }
+        inbox.extend(self.inputs[self.seen..].iter().take_while(|next| !is_market_side(next)));
+        match (self.seen == self.inputs.len(), inbox.is_empty()) {
+            (true, _) => Activity::End,
+            (false, true) => Activity::Idle,
+            (false, false) => Activity::Busy,
         }
     }
 
@@ -190,7 +188,7 @@ fn drive(inputs: &Arc<Vec<Event>>, debounce: Span, layout: &Layout) -> Ended<Rec
 #[test]
 fn every_layout_and_every_way_to_wait_gives_the_recorded_bytes() {
     for debounce in [Span::ZERO, Span::millis(10)] {
-        let (inputs, outputs) = recorded(debounce, 25);
+        let (inputs, outputs) = recorded(debounce, 15);
         let inputs = Arc::new(inputs);
         let timers = inputs.iter().filter(|input| input.kind == EventKind::Timer).count();
         assert_eq!(timers > 1000, debounce != Span::ZERO, "with a debounce, timers release quotes");
@@ -224,18 +222,23 @@ struct FastMarket {
     now: Nanos,
     pushed: Arc<AtomicUsize>,
     panic_after: usize,
+    /// From so many events on it waits while the ring is full.
+    patient_after: usize,
 }
 
 impl FastMarket {
     fn new(minutes: u64, pushed: &Arc<AtomicUsize>) -> Self {
         let events = SyntheticMarket::new(7, INSTRUMENTS, T0, Span::seconds(60 * minutes));
         let (clock, pushed) = (StampClock::calibrate(), Arc::clone(pushed));
-        Self { events, clock, now: T0, pushed, panic_after: usize::MAX }
+        Self { events, clock, now: T0, pushed, panic_after: usize::MAX, patient_after: usize::MAX }
     }
 }
 
 impl MarketSide for FastMarket {
     fn poll(&mut self, intake: &mut Intake) -> Activity {
+        if intake.is_congested() && self.pushed.load(Ordering::Relaxed) > self.patient_after {
+            return Activity::Idle;
+        }
         let mut any = false;
         for event in self.events.by_ref().take(50) {
             self.now = event.local_ns;
@@ -353,7 +356,9 @@ fn a_late_order_manager_gets_the_latest_quotes_every_trade_and_a_gap_and_it_all_
         exchange.late_until = 2_000;
         let layout = layout(threads, waiting, false);
         let options = RunOptions { ring: 16, batch: 64, instruments: INSTRUMENTS };
-        let sides = (FastMarket::new(25, &pushed), exchange);
+        let mut market = FastMarket::new(25, &pushed);
+        market.patient_after = 4_000;
+        let sides = (market, exchange);
         let ended = run(engine(debounce), sides, &layout, recorders(&layout), &options, &Arc::new(Switch::default()));
         assert!(ended.result.is_ok(), "{layout}: {:?}", ended.result.err());
 

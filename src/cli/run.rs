@@ -23,8 +23,7 @@ use crate::worlds::live::{Ending, HOPS_EVERY, Live, LiveOutcome, LiveSetup, Wire
 use crate::worlds::session::Outcome;
 
 use super::Failure;
-use super::common::{Gate, Print, SHIPPED_MODEL, create_live_journal, page_folder, print_outcome};
-use super::common::{Gate, Print, SHIPPED_MODEL, create_journal, page_folder, print_outcome, start_latency};
+use super::common::{Gate, Print, SHIPPED_MODEL, create_live_journal, page_folder, print_outcome, start_latency};
 
 /// Arguments of `pawl run`.
 #[derive(Args)]

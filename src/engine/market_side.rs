@@ -9,7 +9,7 @@ use super::intake::{Intake, IntakeCounters};
 use super::parcel::Parcel;
 use super::ring::{RingReader, RingWriter, Taken};
 use super::threads::{Activity, Context};
-use super::{is_market, market_timer};
+use super::{is_market, is_market_side, market_timer};
 use crate::core::{Event, Nanos};
 use crate::feed::Feed;
 use crate::oracle::Oracle;
@@ -168,7 +168,8 @@ impl<M: MarketSide> First<M> {
             context.recorder.tick();
             context.recorder.begin_hops();
         }
-        while self.feed.next_due() <= input.local_ns {
+        // What rides along with the market but is none (a lost connection) releases nothing.
+        while is_market_side(input) && self.feed.next_due() <= input.local_ns {
             let Some(held) = self.feed.take_due(input.local_ns) else { break };
             self.parcel.hold(input, arrived, &held);
             self.pass(context, false);
