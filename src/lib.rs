@@ -16,6 +16,7 @@
 //! | [`venue`] | venue adapters; the simulated exchange, its market, and its sockets | yes |
 //! | [`guardian`] | the kill switch: watches, latches, flattens; its own process | yes |
 //! | [`report`] | summaries, latency tables, progress | yes |
+//! | [`doctor`] | is this machine fit to run pinned | yes |
 //! | [`config`] | one TOML file, every field checked | yes |
 //! | [`worlds`] | backtest, replay and demo: who feeds the engine | yes |
 //! | [`notify`] | alerts: a process beside the engine | yes |
@@ -25,6 +26,7 @@ pub mod cli;
 pub mod config;
 pub mod core;
 pub mod data;
+pub mod doctor;
 pub mod engine;
 pub mod feed;
 pub mod guardian;

@@ -17,7 +17,7 @@ use crate::venue::paper::PaperVenue;
 use crate::worlds::session::Session;
 
 use super::Failure;
-use super::common::{Gate, Print, SHIPPED_MODEL, create_journal, print_outcome, write_trades};
+use super::common::{Gate, Print, SHIPPED_MODEL, create_journal, log_latency, print_outcome, write_trades};
 
 /// Arguments of `pawl backtest`.
 #[derive(Args)]
@@ -196,6 +196,9 @@ pub(super) fn run(arguments: &BacktestArguments) -> Result<(), Failure> {
     };
     let collector = Collector::new(&instruments, balance, &currency);
     let mut session = Session::new(engine, venue, collector, journal);
+    if let Some(directory) = &arguments.journal {
+        log_latency(&mut session, directory)?;
+    }
     let mut progress = Progress::new("backtest", std::io::stderr().is_terminal());
     let began = Instant::now();
     let mut events = 0u64;

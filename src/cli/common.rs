@@ -2,18 +2,21 @@
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use serde::Serialize;
 
 use crate::config::Config;
 use crate::core::crc::crc32c_portable;
 use crate::core::{InstrumentSpec, InstrumentTable, Nanos};
+use crate::engine::clock::StampClock;
 use crate::feed::FeedCounters;
 use crate::journal::{SessionInfo, SessionWriter, WriterOptions};
 use crate::oracle::{Model, Oracle};
 use crate::quant::Features;
+use crate::report::latency::{Basis, LATENCY_FILE, LatencyLog, LogOptions, Recorder};
 use crate::report::{LatencyRow, Style, Summary, latency_text, print_text, write_trades_csv};
-use crate::worlds::session::Outcome;
+use crate::worlds::session::{Outcome, Session, TIMED_EVERY};
 
 use super::Failure;
 
@@ -115,6 +118,29 @@ pub(super) fn page_folder(config: &Config) -> PathBuf {
     config.guardian.page_folder(&config.live.state)
 }
 
+/// Has a session in virtual time write its latencies beside its journal.
+pub(super) fn log_latency(session: &mut Session, directory: &Path) -> Result<(), Failure> {
+    let (layout, interval) = ("fused, 1 thread, virtual time", Duration::from_millis(100));
+    let (log, recorder) = start_latency(directory, layout, Basis::Service, TIMED_EVERY, interval)?;
+    session.log_latency(log, recorder);
+    Ok(())
+}
+
+/// Starts the latency log of a session whose engine runs on one thread.
+pub(super) fn start_latency(
+    directory: &Path,
+    layout: &str,
+    basis: Basis,
+    every: u64,
+    interval: Duration,
+) -> Result<(LatencyLog, Recorder), Failure> {
+    let options = LogOptions { layout: layout.to_owned(), basis, every, interval };
+    let path = directory.join(LATENCY_FILE);
+    let (log, recorders) = LatencyLog::start(&path, &options, &["engine"], StampClock::calibrate())?;
+    let [recorder] = <[_; 1]>::try_from(recorders).unwrap_or_else(|_| unreachable!("one name gives one recorder"));
+    Ok((log, recorder))
+}
+
 /// Everything a run says, as a program reads it. What was measured is left out unless asked for,
 /// since the same inputs must give the same bytes.
 #[derive(Serialize)]
@@ -188,6 +214,9 @@ pub(super) fn print_outcome(
             writeln!(out, "{} inputs, {:.2} million a second", outcome.inputs, ticks_per_second / 1e6)
         })
     };
+    if let Some(error) = &outcome.latency_error {
+        eprintln!("pawl: note: {error}; the run itself is whole");
+    }
     written.map_err(Failure::Output)
 }
 

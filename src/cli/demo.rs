@@ -15,7 +15,7 @@ use crate::venue::paper::synthetic::{self, SyntheticMarket};
 use crate::worlds::session::Session;
 
 use super::Failure;
-use super::common::{DEMO_MODEL, Gate, Print, create_journal, print_outcome};
+use super::common::{DEMO_MODEL, Gate, Print, create_journal, log_latency, print_outcome};
 
 /// Monday 2024-01-01 00:00 UTC, where every demo begins.
 const START: Nanos = Nanos(1_704_067_200_000_000_000);
@@ -76,6 +76,9 @@ pub(super) fn run(arguments: &DemoArguments) -> Result<(), Failure> {
     };
     let collector = Collector::new(&instruments, balance, "USD");
     let mut session = Session::new(engine, venue, collector, journal);
+    if let Some(directory) = &arguments.journal {
+        log_latency(&mut session, directory)?;
+    }
     if !print.is_json() {
         println!(
             "pawl demo: {} synthetic instruments, {} hours of market time, seed {}. Synthetic prices: not evidence of profit.\n",

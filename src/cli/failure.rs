@@ -9,6 +9,7 @@ use crate::engine::EngineError;
 use crate::journal::JournalError;
 use crate::notify::NotifyError;
 use crate::oracle::{ModelError, OracleError};
+use crate::report::latency::LatencyError;
 use crate::venue::paper::PaperError;
 use crate::venue::server::{FeedError, ServerError};
 use crate::worlds::live::prepare::PrepareError;
@@ -46,6 +47,12 @@ pub enum Failure {
     /// The notifier cannot start, or a test message was not delivered.
     #[error(transparent)]
     Notify(#[from] NotifyError),
+    /// Latencies cannot be written or read.
+    #[error(transparent)]
+    Latency(#[from] LatencyError),
+    /// The machine failed a check.
+    #[error("{0}")]
+    Unfit(String),
     /// The model does not fit.
     #[error("model {}: {source}", path.display())]
     Model {
@@ -123,6 +130,8 @@ impl Failure {
             | Self::Page(_)
             | Self::Refused(_)
             | Self::Ended(_)
+            | Self::Latency(_)
+            | Self::Unfit(_)
             | Self::Model { .. }
             | Self::File { .. }
             | Self::Output(_)

@@ -4,6 +4,7 @@ mod backtest;
 mod common;
 mod config;
 mod demo;
+mod doctor;
 mod failure;
 mod guardian;
 mod journal;
@@ -11,6 +12,7 @@ mod notify;
 mod record;
 mod records;
 mod replay;
+mod report;
 mod run;
 mod signals;
 mod venue;
@@ -45,6 +47,10 @@ enum Command {
     Config(config::ConfigArguments),
     /// Look at a journal, check it, convert it
     Journal(journal::JournalArguments),
+    /// What a session's journal tells about it
+    Report(report::ReportArguments),
+    /// Is this machine fit to run the engine on pinned cores?
+    Doctor(doctor::DoctorArguments),
     /// Write every raw signal with its features and outcome, to train a model on
     Signals(signals::SignalsArguments),
     /// The simulated exchange on real sockets, in the Binance dialect
@@ -65,6 +71,8 @@ pub fn main() -> ExitCode {
         Command::Replay(arguments) => replay::run(&arguments),
         Command::Config(arguments) => config::run(&arguments),
         Command::Journal(arguments) => journal::run(&arguments),
+        Command::Report(arguments) => report::run(&arguments),
+        Command::Doctor(arguments) => doctor::run(&arguments),
         Command::Signals(arguments) => signals::run(&arguments),
         Command::Venue(arguments) => venue::run(&arguments),
         Command::Guardian(arguments) => guardian::run(&arguments),

@@ -12,17 +12,18 @@ use crate::config::Config;
 use crate::config::live::Mode;
 use crate::core::{InstrumentTable, Money};
 use crate::engine::Engine;
+use crate::report::latency::Basis;
 use crate::snapshot::{EnginePage, EnginePlan, EngineReader, EngineState, GuardianWatch};
 use crate::venue::paper::PaperVenue;
 use crate::worlds::live::binance_wire::{MarketWire, VenueWire};
 use crate::worlds::live::demo_record::DemoRecord;
 use crate::worlds::live::paper_wire::PaperWire;
 use crate::worlds::live::prepare::{self, Prepared};
-use crate::worlds::live::{Ending, Live, LiveOutcome, LiveSetup, Wire, session_clock};
+use crate::worlds::live::{Ending, HOPS_EVERY, Live, LiveOutcome, LiveSetup, Wire, session_clock};
 use crate::worlds::session::Outcome;
 
 use super::Failure;
-use super::common::{Gate, Print, SHIPPED_MODEL, create_journal, page_folder, print_outcome};
+use super::common::{Gate, Print, SHIPPED_MODEL, create_journal, page_folder, print_outcome, start_latency};
 
 /// Arguments of `pawl run`.
 #[derive(Args)]
@@ -141,7 +142,10 @@ fn trade<W: Wire>(
         params: config.live.clone(),
     };
     pin(config.live.core)?;
-    let live = Live::start(setup)?;
+    let mut live = Live::start(setup)?;
+    let layout = format!("fused, 1 thread, {:?}", config.live.waiting).to_lowercase();
+    let (log, recorder) = start_latency(&folder, &layout, Basis::Arrival, HOPS_EVERY, Duration::from_secs(10))?;
+    live.log_latency(log, recorder);
     let done = Arc::new(AtomicBool::new(false));
     let line = StatusLine::start(&pages, &done, !quiet && std::io::stderr().is_terminal());
     let outcome = live.run(signals);
@@ -272,9 +276,9 @@ impl StatusLine {
 }
 
 fn report(outcome: LiveOutcome, instruments: &InstrumentTable, json: bool) -> Result<(), Failure> {
-    let LiveOutcome { ending, summary, trades, latency, feed, inputs, not_stored, trouble } = outcome;
+    let LiveOutcome { ending, summary, trades, latency, latency_error, feed, inputs, not_stored, trouble } = outcome;
     let hours = summary.hours;
-    let printed = Outcome { summary, trades, latency, feed, inputs };
+    let printed = Outcome { summary, trades, latency, latency_error, feed, inputs };
     let rate = if hours > 0.0 { inputs as f64 / (hours * 3600.0) } else { 0.0 };
     print_outcome(&printed, instruments, 0, Print::from_flags(json, json), rate)?;
     if not_stored > 0 {

@@ -100,18 +100,7 @@ pub enum OnStop {
     Keep,
 }
 
-/// How the loop waits when there is nothing to do.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Waiting {
-    /// Never: the loop polls without end. For an isolated core.
-    Spin,
-    /// Gives the core to others between polls.
-    Yield,
-    /// Sleeps until a socket is readable or a timer is due.
-    #[default]
-    Park,
-}
+pub use crate::engine::waiting::Waiting;
 
 /// How a live session is run.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]

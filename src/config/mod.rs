@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::core::{InstrumentSpec, Money};
 use crate::engine::EngineParams;
+use crate::engine::layout::ThreadParams;
 use crate::feed::FeedParams;
 use crate::guardian::GuardianParams;
 use crate::journal::WriterOptions;
@@ -47,6 +48,8 @@ pub struct Config {
     pub journal: WriterOptions,
     /// How a live session is run.
     pub live: LiveParams,
+    /// Which stages share a thread, and where each runs.
+    pub threads: ThreadParams,
     /// The venue of a live session.
     pub venue: VenueParams,
     /// Alerts. Not written into a session's journal: telephone and chat numbers are nobody's who reads a journal.

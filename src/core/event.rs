@@ -92,7 +92,7 @@ event_kinds! {
     Quote = 1, "quote";
     /// A public trade: [`super::payload::Trade`].
     Trade = 2, "trade";
-    /// Market data was lost here; state built on it must start anew.
+    /// Market data was lost here; state built on it must start anew, unless [`Flags::CONFLATED`] is set.
     Gap = 3, "gap";
     /// Time passed: `local_ns` is now.
     Timer = 4, "timer";
@@ -185,6 +185,8 @@ impl Flags {
     pub const DUPLICATE: Self = Self(0x20);
     /// Bid above ask.
     pub const CROSSED: Self = Self(0x40);
+    /// On a gap: quotes were replaced by later ones (word 0 says how many), and nothing else is missing.
+    pub const CONFLATED: Self = Self(0x80);
 
     /// Both sets of bits.
     #[must_use]
@@ -201,7 +203,7 @@ impl Flags {
 
 impl fmt::Debug for Flags {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        const NAMES: [(Flags, &str); 7] = [
+        const NAMES: [(Flags, &str); 8] = [
             (Flags::BUY, "buy"),
             (Flags::SELL, "sell"),
             (Flags::SNAPSHOT, "snapshot"),
@@ -209,6 +211,7 @@ impl fmt::Debug for Flags {
             (Flags::OUT_OF_ORDER, "out-of-order"),
             (Flags::DUPLICATE, "duplicate"),
             (Flags::CROSSED, "crossed"),
+            (Flags::CONFLATED, "conflated"),
         ];
         let mut separator = "";
         for (flag, name) in NAMES {

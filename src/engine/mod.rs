@@ -1,10 +1,39 @@
-//! The four stages composed on one thread: `feed -> quant -> oracle -> oms`.
+//! The four stages composed: `feed -> quant -> oracle -> oms`, on one thread here.
 //!
 //! Setup: [`Engine::new`]. Then one call an input: [`Engine::on_event`]. The caller owns time: it
 //! sends a timer event at [`Engine::next_due`]. No clock, no I/O, no allocation after construction.
 //! A ring goes between two stages only where a thread ends; here none does, so stages are calls.
+//! `threads.rs` runs the same stages on several threads, to the same results.
+//!
+//! **The rule that keeps all layouts equal.** An input travels either with the market, through every
+//! stage ([`is_market_side`]), or goes to the order manager alone. State before the order manager
+//! depends on the market's inputs and their order only: in particular a quote that was held back
+//! (`feed.debounce`) is released by the next market input that comes after its time, or by a market
+//! timer, and never by an execution, a report, a control or an order timer. So it does not matter when
+//! those come in between, and the order in which the order manager saw everything, which is what the
+//! journal holds, is enough to do it all again on one thread.
+//!
+//! | file | what |
+//! |---|---|
+//! | `layout`, `machine` | which stages share a thread, derived from the machine |
+//! | `threads`, `market_side`, `order_side` | the threads themselves, start to end |
+//! | `intake`, `parcel`, `ring` | what waits before the first stage, and what travels between threads |
+//! | `waiting`, `pin`, `clock` | how a thread waits, where it runs, what time it is for measurements |
 
-use crate::core::{Event, EventKind, InstrumentTable, Money, Nanos};
+mod alone;
+pub mod clock;
+pub mod intake;
+pub mod layout;
+pub mod machine;
+pub mod market_side;
+pub mod order_side;
+pub mod parcel;
+pub mod pin;
+pub mod ring;
+pub mod threads;
+pub mod waiting;
+
+use crate::core::{Event, EventKind, InstrumentId, InstrumentTable, Money, Nanos};
 use crate::feed::{Feed, FeedCounters, FeedParams};
 use crate::oms::{Oms, OmsParams, OmsParamsError, Outbox};
 use crate::oracle::Oracle;
@@ -59,6 +88,61 @@ pub enum EngineError {
     Oms(#[from] OmsParamsError),
 }
 
+/// Word 0 of a timer that is for the order manager alone.
+const ORDER_TIMER: u64 = 1;
+
+/// A timer that goes through every stage: held-back quotes whose time has come, and deadlines.
+pub const fn market_timer(now: Nanos) -> Event {
+    Event::new(EventKind::Timer, InstrumentId(0), Nanos::NONE, now, [0; 4])
+}
+
+/// A timer for the order manager alone: what threads with a clock of their own send it.
+pub const fn order_timer(now: Nanos) -> Event {
+    Event::new(EventKind::Timer, InstrumentId(0), Nanos::NONE, now, [ORDER_TIMER, 0, 0, 0])
+}
+
+/// True for market data.
+#[inline]
+pub const fn is_market(kind: EventKind) -> bool {
+    matches!(kind, EventKind::Quote | EventKind::Trade | EventKind::Gap)
+}
+
+/// True for inputs that travel through every stage; the others go to the order manager alone.
+#[inline]
+pub const fn is_market_side(input: &Event) -> bool {
+    is_market(input.kind) || matches!(input.kind, EventKind::Timer) && input.payload[0] != ORDER_TIMER
+}
+
+/// What is no market data goes past the first three stages.
+#[inline]
+fn to_order_manager(oms: &mut Oms, input: &Event, out: &mut Outbox) {
+    match input.kind {
+        EventKind::Timer => oms.on_timer(input.local_ns, out),
+        EventKind::Control => oms.on_control(input, out),
+        EventKind::Link
+        | EventKind::PositionReport
+        | EventKind::InventoryReport
+        | EventKind::AccountReport
+        | EventKind::OpenOrderReport
+        | EventKind::Reconciled => oms.on_venue(input, out),
+        kind if kind.is_input() => oms.on_execution(input, out),
+        // An output record is not an input; a journal that mixes them is refused by its reader.
+        _ => {}
+    }
+}
+
+/// The four stages, to be spread over threads.
+pub struct Stages {
+    /// First.
+    pub feed: Feed,
+    /// Second.
+    pub quant: Quant,
+    /// Third.
+    pub oracle: Oracle,
+    /// Fourth.
+    pub oms: Oms,
+}
+
 /// One session's engine.
 pub struct Engine {
     feed: Feed,
@@ -90,31 +174,30 @@ impl Engine {
     #[inline]
     pub fn on_event<P: Probe>(&mut self, input: &Event, out: &mut Outbox, probe: &mut P) {
         out.begin(input);
-        if self.feed.next_due() <= input.local_ns {
+        if self.feed.next_due() <= input.local_ns && is_market_side(input) {
             while let Some(held_back) = self.feed.take_due(input.local_ns) {
                 self.on_market(&held_back, out, probe);
             }
         }
-        match input.kind {
-            EventKind::Quote | EventKind::Trade | EventKind::Gap => {
-                let clean = self.feed.on_event(input);
-                probe.mark(Boundary::Feed);
-                if let Some(event) = clean {
-                    self.on_market(&event, out, probe);
-                }
+        if is_market(input.kind) {
+            let clean = self.feed.on_event(input);
+            probe.mark(Boundary::Feed);
+            if let Some(event) = clean {
+                self.on_market(&event, out, probe);
             }
-            EventKind::Timer => self.oms.on_timer(input.local_ns, out),
-            EventKind::Control => self.oms.on_control(input, out),
-            EventKind::Link
-            | EventKind::PositionReport
-            | EventKind::InventoryReport
-            | EventKind::AccountReport
-            | EventKind::OpenOrderReport
-            | EventKind::Reconciled => self.oms.on_venue(input, out),
-            kind if kind.is_input() => self.oms.on_execution(input, out),
-            // An output record is not an input; a journal that mixes them is refused by its reader.
-            _ => {}
+        } else {
+            to_order_manager(&mut self.oms, input, out);
         }
+    }
+
+    /// The stages, for [`threads::run`].
+    pub fn into_stages(self) -> Stages {
+        Stages { feed: self.feed, quant: self.quant, oracle: self.oracle, oms: self.oms }
+    }
+
+    /// The same stages on one thread again.
+    pub fn from_stages(stages: Stages) -> Self {
+        Self { feed: stages.feed, quant: stages.quant, oracle: stages.oracle, oms: stages.oms }
     }
 
     #[inline]

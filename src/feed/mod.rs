@@ -97,7 +97,8 @@ impl Feed {
             EventKind::Trade => channel.on_trade(event),
             EventKind::Gap => {
                 channel.counters.gaps += 1;
-                Some(channel.stamped(*event, channel.event_time(event)))
+                // A gap belongs to no stream: its time, often only a receive time, makes nothing late.
+                Some(Event { venue_ns: channel.event_time(event), ..*event })
             }
             _ => None,
         }
@@ -260,6 +261,15 @@ mod tests {
         let at = |time| trade.event(EventKind::Trade, ID, Nanos(time), Nanos(101));
         assert_eq!(feed.on_event(&at(99)).unwrap().flags, Flags::NONE);
         assert_eq!(feed.on_event(&at(98)).unwrap().flags, Flags::OUT_OF_ORDER);
+    }
+
+    #[test]
+    fn a_gap_that_only_has_a_receive_time_makes_no_quote_late() {
+        let mut feed = feed(0);
+        feed.on_event(&quote(100, 105, 10, 11));
+        let gap = Event::new(EventKind::Gap, ID, Nanos::NONE, Nanos(120), [0; 4]);
+        assert_eq!(feed.on_event(&gap).unwrap().venue_ns, Nanos(120));
+        assert_eq!(feed.on_event(&quote(116, 121, 10, 12)).unwrap().flags, Flags::NONE);
     }
 
     #[test]

@@ -100,7 +100,8 @@ impl Series {
                     self.bars.on_volume(Trade::of(event).qty, side);
                 }
             }
-            EventKind::Gap => self.restart(),
+            // Of conflated quotes the last one follows; the bars are whole but for their extremes.
+            EventKind::Gap if !event.flags.contains(Flags::CONFLATED) => self.restart(),
             _ => {}
         }
         MarketView { z_score: self.z_score, signal }

@@ -1,13 +1,13 @@
-//! What a trader reads after a run: summary, closed trades, latency by stage, progress.
+//! What a trader reads after a run: summary, closed trades, latency by hop, progress.
 //!
 //! The summary is built from events and equity samples only, so that a journal alone can make it.
 
 mod collector;
-mod latency;
+pub mod latency;
 mod progress;
 mod text;
 
 pub use collector::{Collector, Summary, TradeRecord, write_trades_csv};
-pub use latency::{LatencyProbe, LatencyRow, Stage, latency_text};
+pub use latency::{LatencyRow, Recorder, latency_text};
 pub use progress::{Progress, Style};
 pub use text::print_text;

@@ -7,17 +7,20 @@
 
 use crate::core::payload::{Control, ControlCode};
 use crate::core::{Event, EventKind, InstrumentId, InstrumentTable, Money, Nanos, Payload};
+use crate::engine::clock::StampClock;
 use crate::engine::{Boundary, Engine, Probe};
 use crate::feed::FeedCounters;
 use crate::journal::{JournalError, SessionWriter};
 use crate::oms::Outbox;
-use crate::report::{Collector, LatencyProbe, LatencyRow, Stage, Summary, TradeRecord};
+use crate::report::latency::{self, Hop, LatencyError, LatencyLog, LatencyRow, Recorder};
+use crate::report::{Collector, Summary, TradeRecord};
 use crate::venue::paper::PaperVenue;
 
 /// Equity is sampled this often in event time.
 const EQUITY_SAMPLE: u64 = 60 * crate::core::time::SECOND;
-/// One market event in this many is timed, so that timing does not slow a backtest down.
-const TIMED_EVERY: u64 = 64;
+/// One input in this many is timed, end to end and hop by hop in turn, so that timing does not slow
+/// a backtest down.
+pub const TIMED_EVERY: u64 = 64;
 
 /// A running simulated session.
 pub struct Session {
@@ -25,7 +28,8 @@ pub struct Session {
     venue: PaperVenue,
     collector: Collector,
     journal: Option<SessionWriter>,
-    latency: LatencyProbe,
+    latency: Recorder,
+    log: Option<LatencyLog>,
     outbox: Outbox,
     inputs: u64,
     now: Nanos,
@@ -38,8 +42,10 @@ pub struct Outcome {
     pub summary: Summary,
     /// Every closed trade.
     pub trades: Vec<TradeRecord>,
-    /// Nanoseconds by stage.
+    /// Nanoseconds by hop: service times of one input in [`TIMED_EVERY`].
     pub latency: Vec<LatencyRow>,
+    /// Why the latency log is not whole, if it is not.
+    pub latency_error: Option<LatencyError>,
     /// What the feed counted.
     pub feed: FeedCounters,
     /// Input events given to the engine.
@@ -47,16 +53,16 @@ pub struct Outcome {
 }
 
 /// Passes marks on to the latency histograms.
-pub(super) struct Timed<'a>(pub(super) &'a mut LatencyProbe);
+pub(super) struct Timed<'a>(pub(super) &'a mut Recorder);
 
 impl Probe for Timed<'_> {
     #[inline]
     fn mark(&mut self, boundary: Boundary) {
         self.0.mark(match boundary {
-            Boundary::Feed => Stage::Feed,
-            Boundary::Quant => Stage::Quant,
-            Boundary::Oracle => Stage::Oracle,
-            Boundary::Oms => Stage::Oms,
+            Boundary::Feed => Hop::Feed,
+            Boundary::Quant => Hop::Quant,
+            Boundary::Oracle => Hop::Oracle,
+            Boundary::Oms => Hop::Oms,
         });
     }
 }
@@ -69,12 +75,18 @@ impl Session {
             venue,
             collector,
             journal,
-            latency: LatencyProbe::new(),
+            latency: Recorder::local(StampClock::calibrate()),
+            log: None,
             outbox: Outbox::new(),
             inputs: 0,
             now: Nanos::NONE,
             next_sample: Nanos::NONE,
         }
+    }
+
+    /// Has latencies written to a log from here on, by its recorder.
+    pub fn log_latency(&mut self, log: LatencyLog, recorder: Recorder) {
+        (self.latency, self.log) = (recorder, Some(log));
     }
 
     /// Tells the engine its balance; the first input of a session.
@@ -131,13 +143,7 @@ impl Session {
         event.sequence = self.inputs;
         self.collector.on_input(&event);
         if self.inputs.is_multiple_of(TIMED_EVERY) {
-            self.latency.start();
-            if let Some(journal) = &mut self.journal {
-                journal.input.append(&event)?;
-                self.latency.mark(Stage::Journal);
-            }
-            self.engine.on_event(&event, &mut self.outbox, &mut Timed(&mut self.latency));
-            self.latency.end();
+            self.timed_input(&event)?;
         } else {
             if let Some(journal) = &mut self.journal {
                 journal.input.append(&event)?;
@@ -145,6 +151,28 @@ impl Session {
             self.engine.on_event(&event, &mut self.outbox, &mut crate::engine::NoProbe);
         }
         if self.outbox.events().is_empty() { Ok(()) } else { self.deliver_outputs(event.local_ns) }
+    }
+
+    /// The same, timed: end to end and hop by hop in turn, since timing hops would show in the whole.
+    fn timed_input(&mut self, event: &Event) -> Result<(), JournalError> {
+        let hops = (self.inputs / TIMED_EVERY).is_multiple_of(2);
+        self.latency.begin(self.latency.clock().now());
+        if hops {
+            self.latency.begin_hops();
+        }
+        if let Some(journal) = &mut self.journal {
+            journal.input.append(event)?;
+            if hops {
+                self.latency.mark(Hop::Journal);
+            }
+        }
+        if hops {
+            self.engine.on_event(event, &mut self.outbox, &mut Timed(&mut self.latency));
+        } else {
+            self.engine.on_event(event, &mut self.outbox, &mut crate::engine::NoProbe);
+        }
+        self.latency.end(self.outbox.events().iter().any(|output| output.kind == EventKind::Submit));
+        Ok(())
     }
 
     fn deliver_outputs(&mut self, now: Nanos) -> Result<(), JournalError> {
@@ -187,10 +215,12 @@ impl Session {
             journal.close()?;
         }
         let trades = self.collector.trades().to_vec();
+        let (latency, latency_error) = measured(self.latency, self.log);
         Ok(Outcome {
             summary: self.collector.finish(equity, open_lots),
             trades,
-            latency: self.latency.table(),
+            latency,
+            latency_error,
             feed,
             inputs: self.inputs,
         })
@@ -204,5 +234,14 @@ impl Session {
     /// Trades closed so far.
     pub fn trades(&self) -> &[TradeRecord] {
         self.collector.trades()
+    }
+}
+
+/// The table of what was measured, and why its log is not whole, if it is not.
+pub(super) fn measured(recorder: Recorder, log: Option<LatencyLog>) -> (Vec<LatencyRow>, Option<LatencyError>) {
+    let Some(log) = log else { return (latency::frame_rows(&recorder.into_last_frame()), None) };
+    match log.finish(vec![recorder]) {
+        Ok(totals) => (totals.iter().flat_map(|(_, sums)| latency::rows(sums)).collect(), None),
+        Err(error) => (Vec::new(), Some(error)),
     }
 }

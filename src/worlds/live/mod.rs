@@ -22,14 +22,16 @@ use std::time::Duration;
 use crate::config::live::{LiveParams, OnStop, Waiting};
 use crate::core::payload::{Control, ControlCode};
 use crate::core::{Event, EventKind, InstrumentId, InstrumentTable, Money, Nanos, Payload, Qty};
-use crate::engine::Engine;
+use crate::engine::clock::{Stamp, StampClock};
+use crate::engine::{Engine, NoProbe};
 use crate::feed::FeedCounters;
 use crate::journal::{Health, JournalError, SessionWriter};
 use crate::oms::Outbox;
-use crate::report::{Collector, LatencyProbe, LatencyRow, Stage, Summary, TradeRecord};
+use crate::report::latency::{Hop, LatencyError, LatencyLog, LatencyRow, Recorder};
+use crate::report::{Collector, Summary, TradeRecord};
 use crate::snapshot::{EnginePage, EngineState, GuardianWatch, Progress, monotonic_ns};
 
-use super::session::Timed;
+use super::session::{Timed, measured};
 use gauges::Gauges;
 use stops::{Stop, Stops};
 
@@ -42,6 +44,8 @@ const INBOX: usize = 4096;
 const EQUITY_SAMPLE: u64 = 60 * crate::core::time::SECOND;
 /// While ending, the order to flatten is repeated this often.
 const FLATTEN_EVERY: u64 = crate::core::time::SECOND;
+/// Hops are timed on one event in this many, the whole way on all others.
+pub const HOPS_EVERY: u64 = 16;
 /// A parked loop looks up at least this often: the heartbeat must beat.
 const LONGEST_NAP: Duration = Duration::from_millis(1);
 
@@ -66,8 +70,10 @@ pub struct LiveOutcome {
     pub summary: Summary,
     /// Every closed trade.
     pub trades: Vec<TradeRecord>,
-    /// Nanoseconds by stage.
+    /// Nanoseconds by hop; totals from the read that brought the event.
     pub latency: Vec<LatencyRow>,
+    /// Why the latency log is not whole, if it is not.
+    pub latency_error: Option<LatencyError>,
     /// Inputs given to the engine.
     pub inputs: u64,
     /// Records that found no place in the journal.
@@ -116,7 +122,8 @@ pub struct Live<W> {
     gauges: Gauges,
     stops: Stops,
     collector: Collector,
-    latency: LatencyProbe,
+    latency: Recorder,
+    latency_log: Option<LatencyLog>,
     params: LiveParams,
     inputs: u64,
     last_ns: Nanos,
@@ -147,7 +154,8 @@ impl<W: Wire> Live<W> {
             gauges: Gauges::new(&setup.instruments),
             stops: Stops::default(),
             collector: Collector::new(&setup.instruments, setup.balance, &setup.currency),
-            latency: LatencyProbe::new(),
+            latency: Recorder::local(StampClock::calibrate()),
+            latency_log: None,
             params: setup.params,
             instruments: setup.instruments,
             inputs: 0,
@@ -162,6 +170,11 @@ impl<W: Wire> Live<W> {
             live.control(ControlCode::Baseline, id, Money::from_units(owned.units()), now);
         }
         Ok(live)
+    }
+
+    /// Has latencies written to a log from here on, by its recorder.
+    pub fn log_latency(&mut self, log: LatencyLog, recorder: Recorder) {
+        (self.latency, self.latency_log) = (recorder, Some(log));
     }
 
     /// Runs until it is told to stop: `signals` counts how often.
@@ -198,13 +211,21 @@ impl<W: Wire> Live<W> {
         self.stop_entries(Stop::Disk, health != Health::Good, now);
         let mut inbox = std::mem::take(&mut self.inbox);
         let mut busy = self.wire.poll(now, &mut inbox);
-        for event in inbox.drain(..) {
-            self.input(event);
+        if inbox.is_empty() {
+            self.latency.idle();
+        } else {
+            // Two clocks read at one instant: how long ago an event arrived is known on the one, and
+            // its end is measured on the other. Events of one read pay for those before them.
+            let (seen, stamp) = (session_clock(), self.latency.clock().now());
+            for event in inbox.drain(..) {
+                self.input(event, (stamp, seen.since(event.local_ns).0));
+            }
         }
         self.inbox = inbox;
         let now = session_clock();
         if self.engine.next_due() <= now {
-            self.input(Event::new(EventKind::Timer, InstrumentId(0), Nanos::NONE, now, [0; 4]));
+            let timer = Event::new(EventKind::Timer, InstrumentId(0), Nanos::NONE, now, [0; 4]);
+            self.input(timer, (self.latency.clock().now(), 0));
             busy = true;
         }
         busy
@@ -225,27 +246,42 @@ impl<W: Wire> Live<W> {
     }
 
     fn control(&mut self, code: ControlCode, id: InstrumentId, balance: Money, now: Nanos) {
-        self.input(Control { code: Some(code), balance }.event(EventKind::Control, id, Nanos::NONE, now));
+        let control = Control { code: Some(code), balance }.event(EventKind::Control, id, Nanos::NONE, now);
+        self.input(control, (self.latency.clock().now(), 0));
     }
 
-    /// One input: stored, given to the engine, its outputs stored and sent.
+    /// One input: stored, given to the engine, its outputs stored and sent. `seen` is a stamp, and how
+    /// long before it the input had arrived.
     #[inline]
-    fn input(&mut self, mut event: Event) {
+    fn input(&mut self, mut event: Event, seen: (Stamp, u64)) {
         // The engine's time never goes back, whatever a wire says.
         event.local_ns = event.local_ns.max(self.last_ns);
-        self.latency.start();
+        self.latency.begin_late(seen.0, seen.1);
+        let hops = self.inputs.is_multiple_of(HOPS_EVERY);
+        if hops {
+            self.latency.begin_hops();
+        }
         let Some(sequence) = self.store(&event) else { return };
-        self.latency.mark(Stage::Journal);
+        if hops {
+            self.latency.mark(Hop::Journal);
+        }
         self.last_ns = event.local_ns;
         event.sequence = sequence;
         self.inputs += 1;
         self.gauges.on_input(&event);
         self.collector.on_input(&event);
-        self.engine.on_event(&event, &mut self.outbox, &mut Timed(&mut self.latency));
-        self.latency.end();
+        if hops {
+            self.engine.on_event(&event, &mut self.outbox, &mut Timed(&mut self.latency));
+        } else {
+            self.engine.on_event(&event, &mut self.outbox, &mut NoProbe);
+        }
         if !self.outbox.events().is_empty() {
             self.send_outputs(event.local_ns);
+            if hops {
+                self.latency.mark(Hop::Send);
+            }
         }
+        self.latency.end(self.outbox.events().iter().any(|output| output.kind == EventKind::Submit));
         if event.local_ns >= self.next_sample {
             self.collector.on_equity(event.local_ns, self.engine.equity());
             self.next_sample = Nanos(event.local_ns.0 - event.local_ns.0 % EQUITY_SAMPLE + EQUITY_SAMPLE);
@@ -356,11 +392,13 @@ impl<W: Wire> Live<W> {
         let not_stored = self.journal.input.not_stored() + self.journal.output.not_stored();
         self.journal.close()?;
         let trades = self.collector.trades().to_vec();
+        let (latency, latency_error) = measured(self.latency, self.latency_log);
         Ok(LiveOutcome {
             ending,
             summary: self.collector.finish(equity, open_lots),
             trades,
-            latency: self.latency.table(),
+            latency,
+            latency_error,
             inputs: self.inputs,
             not_stored,
             feed: self.engine.feed_counters(&self.instruments),
