@@ -5,6 +5,7 @@ mod common;
 mod config;
 mod demo;
 mod failure;
+mod model;
 mod notify;
 mod replay;
 mod signals;
@@ -36,6 +37,8 @@ enum Command {
     Config(config::ConfigArguments),
     /// Write every raw signal with its features and outcome, to train a model on
     Signals(signals::SignalsArguments),
+    /// Look into a trained model: shape, importance, latency on this machine, self-check
+    Model(model::ModelArguments),
     /// The simulated exchange on real sockets, in the Binance dialect
     Venue(Box<venue::VenueArguments>),
     /// Alerts on Telegram, Discord, by mail and SMS
@@ -50,6 +53,7 @@ pub fn main() -> ExitCode {
         Command::Replay(arguments) => replay::run(&arguments),
         Command::Config(arguments) => config::run(&arguments),
         Command::Signals(arguments) => signals::run(&arguments),
+        Command::Model(arguments) => model::run(&arguments),
         Command::Venue(arguments) => venue::run(&arguments),
         Command::Notify(arguments) => notify::run(&arguments),
     };

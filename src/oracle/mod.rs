@@ -95,16 +95,10 @@ impl Oracle {
     /// The threshold is not a probability, or the methods differ.
     pub fn gated(model: Model, params: &OracleParams) -> Result<Self, OracleError> {
         let threshold = params.threshold;
-<<<<<<< HEAD
         params.check()?;
-=======
-        if !(threshold > 0.0 && threshold < 1.0) {
-            return Err(OracleError::Threshold(threshold));
-        }
         if let Some(row) = model.first_row_that_differs(START_UP_ROWS) {
             return Err(OracleError::Method { method: model.method(), row });
         }
->>>>>>> c018b8a (Re-lay forests as look-up tables at load, read UBJSON, and check golden rows before trading)
         let smallest_margin = smallest_margin_above(threshold);
         Ok(Self { gate: Gate::Model { model: Box::new(model), threshold, smallest_margin } })
     }
@@ -149,7 +143,7 @@ impl Oracle {
 }
 
 /// The smallest `f32` whose [`sigmoid`] is above `threshold`.
-fn smallest_margin_above(threshold: f32) -> f32 {
+pub fn smallest_margin_above(threshold: f32) -> f32 {
     // Order-preserving map between f32 and i32, so that bisection walks every float.
     let to_float = |key: i32| f32::from_bits((if key < 0 { !key | i32::MIN } else { key }) as u32);
     let (mut low, mut high) = (-1_123_000_000i32, 1_123_000_000i32);

@@ -215,29 +215,35 @@ impl Model {
         })
     }
 
-    /// Compares the method in use with the plain walk on rows at and beside this model's own
-    /// thresholds, with missing and infinite values; at most `most` rows. Returns the first row that differs.
-    pub fn first_row_that_differs(&self, most: usize) -> Option<Row> {
-        let thresholds: [Vec<f32>; Features::COUNT] = std::array::from_fn(|feature| {
+    /// Rows at and beside this model's own thresholds, with missing and infinite values: where two
+    /// ways of computing part, if they do. The same model gives the same rows.
+    pub fn probe_rows(&self, count: usize) -> Vec<Row> {
+        let values: [Vec<f32>; Features::COUNT] = std::array::from_fn(|feature| {
             let mut own = self.forest.thresholds(feature);
             own.extend([f32::NEG_INFINITY, f32::INFINITY, f32::NAN, 0.0]);
             own
         });
-        let longest = thresholds.iter().map(Vec::len).max().unwrap_or(0);
-        (0..longest.saturating_mul(3).min(most)).find_map(|at| {
-            // Each feature goes through its own values at its own pace, so that they meet in many ways.
-            let row = std::array::from_fn(|feature| {
-                let own = &thresholds[feature];
-                let value = own[(at / 3 * (2 * feature + 1) + feature) % own.len()];
-                match at % 3 {
+        // Each feature goes through its own values in its own scattered order, so that they meet in many ways.
+        let row = |at: usize| {
+            std::array::from_fn(|feature| {
+                let own = &values[feature];
+                let mixed = (at as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(9 * feature as u32 + 5);
+                let value = own[(mixed % own.len() as u64) as usize];
+                match (mixed >> 40) % 3 {
                     0 => value,
                     1 => value.next_down(),
                     _ => value.next_up(),
                 }
-            });
-            let same = self.margin(&row).to_bits() == self.forest.walk(self.base_margin, &row).to_bits();
-            (!same).then_some(row)
-        })
+            })
+        };
+        (0..count).map(row).collect()
+    }
+
+    /// Compares the method in use with the plain walk on that many [`Model::probe_rows`]; returns
+    /// the first that differs.
+    pub fn first_row_that_differs(&self, rows: usize) -> Option<Row> {
+        let plain = |row: &Row| self.forest.walk(self.base_margin, row);
+        self.probe_rows(rows).into_iter().find(|row| self.margin(row).to_bits() != plain(row).to_bits())
     }
 }
 
