@@ -116,7 +116,7 @@ fn a_batch_answers_as_row_by_row_whatever_the_view() {
             table[[2 * feature, 2 * at]] = *value;
         }
     }
-    let margins = model.margins(table.slice(s![..;2, ..;2]).t());
+    let margins = model.margins(&table.slice(s![..;2, ..;2]).t());
     let bits: Vec<u32> = margins.iter().map(|margin| margin.to_bits()).collect();
     assert_eq!(bits, rows.iter().map(|expected| expected.margin).collect::<Vec<_>>());
 }

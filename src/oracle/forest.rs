@@ -4,6 +4,8 @@
 //! Nodes stand in preorder, so a tree's leaves from left to right come in the order of their
 //! numbers. Nodes that training deleted are unreachable and are dropped.
 
+#![expect(clippy::inline_always, reason = "one step of a walk: a call would cost more than it")]
+
 use ndarray::ArrayView1;
 
 use super::file::{ModelError, TreeFile, unsupported};

@@ -160,7 +160,7 @@ impl Model {
     ///
     /// # Panics
     /// The views do not fit each other or the model.
-    pub fn margins_into(&self, rows: ArrayView2<'_, f32>, out: ArrayViewMut1<'_, f32>) {
+    pub fn margins_into(&self, rows: &ArrayView2<'_, f32>, out: ArrayViewMut1<'_, f32>) {
         assert_eq!(rows.ncols(), Features::COUNT, "one column a feature");
         Zip::from(out).and(rows.rows()).for_each(|margin, row| *margin = self.margin(&row_of(&row)));
     }
@@ -169,7 +169,7 @@ impl Model {
     ///
     /// # Panics
     /// The view has another number of columns than there are features.
-    pub fn margins(&self, rows: ArrayView2<'_, f32>) -> Array1<f32> {
+    pub fn margins(&self, rows: &ArrayView2<'_, f32>) -> Array1<f32> {
         let mut margins = Array1::zeros(rows.nrows());
         self.margins_into(rows, margins.view_mut());
         margins

@@ -5,6 +5,8 @@
 //! its block. Each count is 16 comparisons without a branch. +inf counts the filling too, so a rank
 //! is cut to the number of thresholds; NaN compares with nothing and has a rank of its own.
 
+#![expect(clippy::inline_always, reason = "one body, compiled anew under each kernel's instructions")]
+
 use crate::quant::Features;
 
 const FEATURES: usize = Features::COUNT;

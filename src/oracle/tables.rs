@@ -10,6 +10,8 @@
 //! There is one body. It is compiled for the target's baseline, for AVX2 and for AVX-512; only how a
 //! rank is counted differs, and every way counts the same comparisons, so the bits are the same.
 
+#![expect(clippy::inline_always, reason = "one body, compiled anew under each kernel's instructions")]
+
 use std::ops::BitAnd;
 
 use super::forest::Forest;
@@ -74,18 +76,18 @@ impl<M: Mask, const N: usize, const L: usize> Table<M, N, L> {
         thresholds.iter().map(|own| own.len() + 2).sum::<usize>() * trees.div_ceil(N) * 64
     }
 
-    fn new(forest: &Forest, thresholds: [Vec<f32>; FEATURES]) -> Self {
+    fn new(forest: &Forest, thresholds: &[Vec<f32>; FEATURES]) -> Self {
         let () = Self::WHOLE_LINES;
         let trees = forest.roots.len();
         let lines = trees.div_ceil(N);
         let mut first_row = [0; FEATURES];
         let mut row_count = 0;
-        for (first, own) in first_row.iter_mut().zip(&thresholds) {
+        for (first, own) in first_row.iter_mut().zip(thresholds) {
             *first = row_count as u32;
             row_count += own.len() + 2;
         }
         let mut table = Self {
-            ranks: Ranks::new(&thresholds),
+            ranks: Ranks::new(thresholds),
             first_row,
             lines,
             rows: vec![Line([M::ALL; N]); row_count * lines],
@@ -93,9 +95,9 @@ impl<M: Mask, const N: usize, const L: usize> Table<M, N, L> {
             trees,
         };
         for tree in 0..trees {
-            table.add(forest, tree, &thresholds);
+            table.add(forest, tree, thresholds);
         }
-        table.accumulate(&thresholds);
+        table.accumulate(thresholds);
         table
     }
 
@@ -239,9 +241,9 @@ impl Tables {
             return Err(format!("tables of {} MiB would be larger than {} MiB", bytes >> 20, MAX_TABLE_BYTES >> 20));
         }
         Ok(match widest {
-            ..=16 => Self::Narrow(Table::new(forest, thresholds)),
-            17..=32 => Self::Middle(Table::new(forest, thresholds)),
-            _ => Self::Wide(Table::new(forest, thresholds)),
+            ..=16 => Self::Narrow(Table::new(forest, &thresholds)),
+            17..=32 => Self::Middle(Table::new(forest, &thresholds)),
+            _ => Self::Wide(Table::new(forest, &thresholds)),
         })
     }
 
