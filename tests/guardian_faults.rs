@@ -309,7 +309,8 @@ fn child_is_an_engine() {
     let far = pawl::core::Price::from_units(bid.units() / 10 * 9).floor_to("0.1".parse().unwrap());
     let resting = NewOrder { symbol: "ETHUSDT", price: far, immediate: false, ..buy("engine-rests") };
     rest.place(&resting).unwrap();
-    let mut snapshot = Snapshot { state: EngineState::Running, orders: u64::from(part) + 1, fills: 1, ..Snapshot::default() };
+    let mut snapshot =
+        Snapshot { state: EngineState::Running, orders: u64::from(part) + 1, fills: 1, ..Snapshot::default() };
     let (mut sent, mut deaf, mut asked, mut dream) = (0_u32, false, 0, None);
     loop {
         let now = monotonic_ns();

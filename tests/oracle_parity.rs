@@ -1,74 +1,142 @@
-//! The oracle answers as libxgboost does, bit for bit; and refuses what it cannot answer.
-//! The expected bits were made by `tests/oracles/xgb/make_rows.py` with libxgboost.
+//! The oracle answers as libxgboost does, bit for bit, by every method of this machine.
+//!
+//! The expected bits were made with libxgboost by `tests/oracles/xgb/make_rows.py` (the shipped
+//! models) and `make_fixture.py` (twelve small models of many kinds). `tools/train` compares with the
+//! library itself, on a thousand random models.
 
-use pawl::oracle::{Model, sigmoid};
+use std::path::Path;
+
+use ndarray::{Array2, s};
+use pawl::oracle::{Kernel, Method, Model, Row, sigmoid};
 use pawl::quant::Features;
 use serde_json::Value;
 
-const SHIPPED: &[u8] = include_bytes!("../models/model.json");
-const DEMO: &[u8] = include_bytes!("../models/demo.json");
+const KINDS: [&str; 12] = [
+    "plain.json",
+    "plain_ubj.ubj",
+    "deep.json",
+    "exact.json",
+    "approx.ubj",
+    "pruned.json",
+    "lossguide.json",
+    "forest.ubj",
+    "base_score.json",
+    "weighted.json",
+    "monotone.json",
+    "monotone_ubj.ubj",
+];
 
-fn mismatches(model: &[u8], rows: &str) -> (usize, usize) {
-    let model = Model::from_bytes(model, &Features::NAMES).unwrap();
-    let mut wrong = 0;
-    for line in rows.lines() {
-        let bits: Vec<f32> = line.split(',').map(|hex| f32::from_bits(u32::from_str_radix(hex, 16).unwrap())).collect();
-        let row: [f32; 7] = bits[..7].try_into().unwrap();
-        let margin = model.margin(&row);
-        wrong += usize::from(margin.to_bits() != bits[7].to_bits() || sigmoid(margin).to_bits() != bits[8].to_bits());
-    }
-    (wrong, rows.lines().count())
+fn kind_bytes(name: &str) -> Vec<u8> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/oracles/xgb/kinds");
+    std::fs::read(folder.join(name)).unwrap()
 }
 
-#[test]
-fn every_margin_and_probability_equals_libxgboost() {
-    assert_eq!(mismatches(SHIPPED, include_str!("oracles/xgb/model.csv")), (0, 600));
-    assert_eq!(mismatches(DEMO, include_str!("oracles/xgb/demo.csv")), (0, 600));
+fn read(bytes: &[u8]) -> Model {
+    Model::from_bytes(bytes, &Features::NAMES).unwrap()
 }
 
-fn refused(change: impl FnOnce(&mut Value)) -> String {
-    let mut value: Value = serde_json::from_slice(SHIPPED).unwrap();
-    change(&mut value);
-    Model::from_bytes(&serde_json::to_vec(&value).unwrap(), &Features::NAMES).unwrap_err().to_string()
+struct Expected {
+    row: Row,
+    margin: u32,
+    probability: u32,
 }
 
-#[test]
-fn a_model_that_does_not_fit_is_refused_by_name() {
-    let tree = |v: &mut Value| v["learner"]["gradient_booster"]["model"]["trees"][0].take();
-    let with_tree = |edit: fn(&mut Value)| {
-        refused(|v| {
-            let mut first = tree(v);
-            edit(&mut first);
-            v["learner"]["gradient_booster"]["model"]["trees"][0] = first;
-        })
+fn expected_rows(text: &str) -> Vec<Expected> {
+    let parse = |line: &str| {
+        let bits: Vec<u32> = line.split(',').map(|hex| u32::from_str_radix(hex, 16).unwrap()).collect();
+        Expected { row: std::array::from_fn(|at| f32::from_bits(bits[at])), margin: bits[7], probability: bits[8] }
     };
-    assert!(refused(|v| v["learner"]["objective"]["name"] = "reg:squarederror".into()).contains("binary:logistic"));
-    assert!(refused(|v| v["learner"]["gradient_booster"]["name"] = "dart".into()).contains("gbtree"));
-    assert!(refused(|v| v["learner"]["learner_model_param"]["num_class"] = "3".into()).contains("3 classes"));
-    assert!(refused(|v| v["learner"]["learner_model_param"]["num_feature"] = "5".into()).contains("7 features"));
-    assert!(refused(|v| v["learner"]["feature_names"][0] = "rsi2".into()).contains("rsi2"));
-    assert!(refused(|v| v["learner"]["learner_model_param"]["base_score"] = "NaN".into()).contains("base_score"));
-    assert!(refused(|v| v["version"][0] = 9.into()).contains("version"));
-    assert!(
-        refused(|v| v["learner"]["gradient_booster"]["model"]["weight_drop"] = Value::Array(vec![])).contains("dart")
-    );
-    assert!(refused(|v| v["learner"]["attributes"]["best_iteration"] = "3".into()).contains("best"));
-    assert!(with_tree(|t| t["split_type"][0] = 1.into()).contains("numerical"));
-    assert!(with_tree(|t| t["left_children"][0] = 0.into()).contains("twice"));
-    assert!(with_tree(|t| t["right_children"][0] = 99_999.into()).contains("within the tree"));
-    assert!(with_tree(|t| t["split_conditions"][0] = "NaN".into()).contains("number"));
-    assert!(with_tree(|t| drop(t["split_indices"].as_array_mut().unwrap().pop())).contains("one length"));
+    text.lines().map(parse).collect()
+}
+
+/// Panics at the first row where any method differs from libxgboost.
+fn compare(name: &str, model: &Model, rows: &[Expected]) {
+    for method in model.methods() {
+        let model = model.clone().with_method(method).unwrap();
+        for (at, expected) in rows.iter().enumerate() {
+            let margin = model.margin(&expected.row);
+            assert_eq!(margin.to_bits(), expected.margin, "{name}, {method}, row {at}: {:?}", expected.row);
+            let apart = sigmoid(margin).to_bits().abs_diff(expected.probability);
+            assert!(apart <= 1, "{name}, {method}, row {at}: probability {apart} ulp apart");
+        }
+    }
 }
 
 #[test]
-fn no_truncation_and_no_flipped_byte_panics() {
-    for cut in (0..SHIPPED.len()).step_by(997) {
-        assert!(Model::from_bytes(&SHIPPED[..cut], &Features::NAMES).is_err());
+fn the_shipped_models_answer_as_libxgboost() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR"));
+    for name in ["model", "demo"] {
+        let model = read(&std::fs::read(folder.join(format!("models/{name}.json"))).unwrap());
+        let rows = std::fs::read_to_string(folder.join(format!("tests/oracles/xgb/{name}.csv"))).unwrap();
+        let rows = expected_rows(&rows);
+        assert_eq!(rows.len(), 600);
+        compare(name, &model, &rows);
     }
-    for at in (0..SHIPPED.len()).step_by(1_499) {
-        let mut bytes = SHIPPED.to_vec();
-        bytes[at] ^= 0x11;
-        // Refused, or still a model: never a panic.
-        let _ = Model::from_bytes(&bytes, &Features::NAMES);
+}
+
+#[test]
+fn models_of_every_kind_answer_as_libxgboost_by_every_method() {
+    for name in KINDS {
+        let stem = name.split('.').next().unwrap();
+        let rows = expected_rows(&String::from_utf8(kind_bytes(&format!("{stem}.csv"))).unwrap());
+        assert_eq!(rows.len(), 160);
+        compare(name, &read(&kind_bytes(name)), &rows);
+    }
+}
+
+#[test]
+fn the_method_is_chosen_by_the_size_of_the_tables() {
+    assert_eq!(read(&kind_bytes("plain.json")).method(), Method::Tables(Kernel::best()));
+    let deep = read(&kind_bytes("deep.json"));
+    assert_eq!(deep.method(), Method::InterleavedWalk);
+    assert!(deep.shape().no_tables.as_deref().unwrap().contains("wider than a mask of 64"));
+}
+
+#[test]
+fn thresholds_of_minus_infinity_are_read_from_both_forms() {
+    for name in ["monotone.json", "monotone_ubj.ubj"] {
+        let bytes = kind_bytes(name);
+        let model = read(&bytes);
+        // A value below every finite threshold and a missing one part at such a split.
+        let lowest = model.margin(&[f32::NEG_INFINITY; 7]);
+        assert_ne!(lowest.to_bits(), model.margin(&[f32::NAN; 7]).to_bits(), "{name}");
+    }
+    let text = String::from_utf8(kind_bytes("monotone.json")).unwrap();
+    assert!(text.contains("-Infinity"), "the fixture lost what it is for");
+}
+
+#[test]
+fn a_batch_answers_as_row_by_row_whatever_the_view() {
+    let rows = expected_rows(&String::from_utf8(kind_bytes("plain.csv")).unwrap());
+    let model = read(&kind_bytes("plain.json"));
+    // Twice as wide and as long as needed, in column order: the view strides through it.
+    let mut table = Array2::<f32>::zeros((14, 2 * rows.len()));
+    for (at, expected) in rows.iter().enumerate() {
+        for (feature, value) in expected.row.iter().enumerate() {
+            table[[2 * feature, 2 * at]] = *value;
+        }
+    }
+    let margins = model.margins(&table.slice(s![..;2, ..;2]).t());
+    let bits: Vec<u32> = margins.iter().map(|margin| margin.to_bits()).collect();
+    assert_eq!(bits, rows.iter().map(|expected| expected.margin).collect::<Vec<_>>());
+}
+
+#[test]
+fn importance_is_what_xgboost_counts() {
+    for name in KINDS {
+        let stem = name.split('.').next().unwrap();
+        let theirs: Value = serde_json::from_slice(&kind_bytes(&format!("{stem}.importance.json"))).unwrap();
+        for own in read(&kind_bytes(name)).importance() {
+            for (kind, value) in [
+                ("weight", f64::from(own.splits)),
+                ("gain", own.gain),
+                ("total_gain", own.total_gain),
+                ("cover", own.cover),
+            ] {
+                let expected = theirs[kind][own.feature].as_f64().unwrap_or(0.0);
+                // XGBoost sums in f32.
+                assert!((value - expected).abs() <= 1e-5 * expected.abs(), "{name} {kind} {}: {value}", own.feature);
+            }
+        }
     }
 }

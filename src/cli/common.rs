@@ -12,7 +12,7 @@ use crate::core::{InstrumentSpec, InstrumentTable, Nanos};
 use crate::engine::clock::StampClock;
 use crate::feed::FeedCounters;
 use crate::journal::{SessionInfo, SessionWriter, WriterOptions};
-use crate::oracle::{Model, Oracle};
+use crate::oracle::{Golden, Model, Oracle, OracleError};
 use crate::quant::Features;
 use crate::report::latency::{Basis, LATENCY_FILE, LatencyLog, LogOptions, Recorder};
 use crate::report::{LatencyRow, Style, Summary, latency_text, print_text, write_trades_csv};
@@ -24,27 +24,35 @@ use super::Failure;
 pub(super) const SHIPPED_MODEL: &[u8] = include_bytes!("../../models/model.json");
 /// The model of the demo: trained on the synthetic market, see `models/README.md`.
 pub(super) const DEMO_MODEL: &[u8] = include_bytes!("../../models/demo.json");
+/// What libxgboost answered for the models that are part of the program.
+const SHIPPED_GOLDEN: [(&str, &[u8]); 2] = [
+    ("models/model.json", include_bytes!("../../models/model.golden.json")),
+    ("models/demo.json", include_bytes!("../../models/demo.golden.json")),
+];
 /// Name of the model's copy in a session's folder.
 pub(super) const MODEL_FILE: &str = "model.json";
 
 /// Which model gates the signals.
 pub(super) enum Gate {
-    /// A model's bytes, and where they come from for messages.
-    Model { bytes: Vec<u8>, name: PathBuf },
+    /// A model's bytes, where they come from for messages, and the golden rows that came with it.
+    Model { bytes: Vec<u8>, name: PathBuf, golden: Option<Vec<u8>> },
     /// No model: every signal passes.
     Open,
 }
 
 impl Gate {
-    /// The model in a file.
+    /// The model in a file, with the golden rows beside it.
     pub(super) fn read(path: &Path) -> Result<Self, Failure> {
         let bytes = read_file(path)?;
-        Ok(Self::Model { bytes, name: path.to_owned() })
+        let beside = golden_path(path);
+        let golden = if beside.exists() { Some(read_file(&beside)?) } else { None };
+        Ok(Self::Model { bytes, name: path.to_owned(), golden })
     }
 
     /// A model that is part of the program.
     pub(super) fn shipped(bytes: &[u8], name: &str) -> Self {
-        Self::Model { bytes: bytes.to_vec(), name: PathBuf::from(name) }
+        let golden = SHIPPED_GOLDEN.iter().find(|(model, _)| *model == name).map(|(_, golden)| golden.to_vec());
+        Self::Model { bytes: bytes.to_vec(), name: PathBuf::from(name), golden }
     }
 
     /// What tells one model from another: CRC-32C of its bytes, hexadecimal.
@@ -60,13 +68,31 @@ impl Gate {
     pub(super) fn oracle(&self, config: &Config) -> Result<Oracle, Failure> {
         match self {
             Self::Open => Ok(Oracle::open()),
-            Self::Model { bytes, name } => {
+            Self::Model { bytes, name, golden } => {
                 let model = Model::from_bytes(bytes, &Features::NAMES)
                     .map_err(|source| Failure::Model { path: name.clone(), source })?;
-                Ok(Oracle::gated(model, &config.oracle)?)
+                let Some(golden) = golden else {
+                    eprintln!(
+                        "pawl: note: no golden rows beside {}, so its answers are not compared with libxgboost's; `pawl-train golden {}` writes them",
+                        name.display(),
+                        name.display()
+                    );
+                    return Ok(Oracle::gated(model, &config.oracle)?);
+                };
+                let golden_failure = |source| Failure::Golden { path: golden_path(name), source };
+                let golden = Golden::from_bytes(golden, bytes).map_err(golden_failure)?;
+                Oracle::checked(model, &golden, &config.oracle).map_err(|error| match error {
+                    OracleError::Golden(source) => golden_failure(source),
+                    other => other.into(),
+                })
             }
         }
     }
+}
+
+/// Where a model's golden rows are: `NAME.golden.json` beside `NAME.json`.
+pub(super) fn golden_path(model: &Path) -> PathBuf {
+    model.with_extension("golden.json")
 }
 
 /// Reads a file whole, with its name in the error.
@@ -101,8 +127,14 @@ pub(super) fn create_journal(
     let options = WriterOptions { helper: live.is_some(), ..config.journal.clone() };
     let writer = SessionWriter::create(directory, &info, &options)?;
     let path = directory.join(MODEL_FILE);
-    if let Gate::Model { bytes, .. } = gate {
-        std::fs::write(&path, bytes).map_err(|source| Failure::File { verb: "write", path, source })?;
+    if let Gate::Model { bytes, golden, .. } = gate {
+        let write = |path: PathBuf, bytes: &[u8]| {
+            std::fs::write(&path, bytes).map_err(|source| Failure::File { verb: "write", path, source })
+        };
+        if let Some(golden) = golden {
+            write(golden_path(&path), golden)?;
+        }
+        write(path, bytes)?;
     }
     Ok(writer)
 }

@@ -8,7 +8,7 @@ use crate::data::DataError;
 use crate::engine::EngineError;
 use crate::journal::JournalError;
 use crate::notify::NotifyError;
-use crate::oracle::{ModelError, OracleError};
+use crate::oracle::{GoldenError, ModelError, OracleError};
 use crate::report::latency::LatencyError;
 use crate::venue::paper::PaperError;
 use crate::venue::server::{FeedError, ServerError};
@@ -60,6 +60,14 @@ pub enum Failure {
         path: PathBuf,
         /// What is wrong with it.
         source: ModelError,
+    },
+    /// The model does not answer as libxgboost did where it was made.
+    #[error("{}: {source}", path.display())]
+    Golden {
+        /// The file with the golden rows.
+        path: PathBuf,
+        /// What is wrong.
+        source: GoldenError,
     },
     /// A file cannot be read or written.
     #[error("cannot {verb} {}: {source}", path.display())]
@@ -133,6 +141,7 @@ impl Failure {
             | Self::Latency(_)
             | Self::Unfit(_)
             | Self::Model { .. }
+            | Self::Golden { .. }
             | Self::File { .. }
             | Self::Output(_)
             | Self::Guardian(_)

@@ -8,6 +8,7 @@ mod doctor;
 mod failure;
 mod guardian;
 mod journal;
+mod model;
 mod notify;
 mod record;
 mod records;
@@ -53,6 +54,8 @@ enum Command {
     Doctor(doctor::DoctorArguments),
     /// Write every raw signal with its features and outcome, to train a model on
     Signals(signals::SignalsArguments),
+    /// Look into a trained model: shape, importance, latency on this machine, self-check
+    Model(model::ModelArguments),
     /// The simulated exchange on real sockets, in the Binance dialect
     Venue(Box<venue::VenueArguments>),
     /// The kill switch: a process of its own that watches, cancels, flattens and latches
@@ -74,6 +77,7 @@ pub fn main() -> ExitCode {
         Command::Report(arguments) => report::run(&arguments),
         Command::Doctor(arguments) => doctor::run(&arguments),
         Command::Signals(arguments) => signals::run(&arguments),
+        Command::Model(arguments) => model::run(&arguments),
         Command::Venue(arguments) => venue::run(&arguments),
         Command::Guardian(arguments) => guardian::run(&arguments),
         Command::Notify(arguments) => notify::run(&arguments),

@@ -6,10 +6,11 @@ use std::path::PathBuf;
 use clap::Args;
 
 use crate::config::Config;
+use crate::core::InstrumentTable;
 use crate::data::{OnBadLine, Options};
 use crate::engine::EngineError;
 use crate::report::Progress;
-use crate::worlds::labels::Labeller;
+use crate::worlds::labels::{Fees, Labeller, write_header, write_row};
 
 use super::Failure;
 use super::backtest::open_files;
@@ -45,14 +46,24 @@ pub(super) fn run(arguments: &SignalsArguments) -> Result<(), Failure> {
     };
     let error = |source| Failure::File { verb: "write", path: arguments.out.clone(), source };
     let mut out = std::io::BufWriter::new(std::fs::File::create(&arguments.out).map_err(error)?);
-    let rows = if let Some(hours) = arguments.synthetic_hours {
-        let (instruments, market) = super::demo::synthetic_market(arguments.seed, 1, hours)?;
-        let mut labeller = Labeller::new(&config.engine(), &instruments).map_err(EngineError::from)?;
-        Labeller::write_header(&mut out).map_err(error)?;
-        for event in market {
-            labeller.on_event(&event, &mut out).map_err(error)?;
+    write_header(&mut out).map_err(error)?;
+    let fees = Fees::of(&config.paper);
+    let (mut rows, mut written) = (0u64, Ok(()));
+    let mut write = |symbol: &str, row| {
+        rows += 1;
+        if written.is_ok() {
+            written = write_row(&mut out, symbol, &row);
         }
-        labeller.rows()
+    };
+    let symbol_of = |instruments: &InstrumentTable, id| {
+        instruments.get(id).map_or_else(String::new, |instrument| instrument.spec().symbol.clone())
+    };
+    if let Some(hours) = arguments.synthetic_hours {
+        let (instruments, market) = super::demo::synthetic_market(arguments.seed, 1, hours)?;
+        let mut labeller = Labeller::new(&config.engine(), fees, &instruments).map_err(EngineError::from)?;
+        for event in market {
+            labeller.on_event(&event, |row| write(&symbol_of(&instruments, row.instrument), row));
+        }
     } else {
         if arguments.files.is_empty() {
             return Err(Failure::Usage(
@@ -61,12 +72,11 @@ pub(super) fn run(arguments: &SignalsArguments) -> Result<(), Failure> {
         }
         let options = Options { format: None, on_bad_line: OnBadLine::Stop, symbol: None };
         let (mut source, instruments) = open_files(&arguments.files, &options, &config)?;
-        let mut labeller = Labeller::new(&config.engine(), &instruments).map_err(EngineError::from)?;
-        Labeller::write_header(&mut out).map_err(error)?;
+        let mut labeller = Labeller::new(&config.engine(), fees, &instruments).map_err(EngineError::from)?;
         let mut progress = Progress::new("signals", std::io::stderr().is_terminal());
         let mut events = 0u64;
         while let Some(event) = source.next_event() {
-            labeller.on_event(&event?, &mut out).map_err(error)?;
+            labeller.on_event(&event?, |row| write(&symbol_of(&instruments, row.instrument), row));
             events += 1;
             if events.is_multiple_of(65_536) {
                 let (done, total) = source.progress();
@@ -77,8 +87,8 @@ pub(super) fn run(arguments: &SignalsArguments) -> Result<(), Failure> {
         if let Some(first) = source.first_bad() {
             eprintln!("pawl: note: {} bad lines skipped; the first: {first}", source.bad_lines());
         }
-        labeller.rows()
-    };
+    }
+    written.map_err(error)?;
     out.flush().map_err(error)?;
     eprintln!("{rows} signals written to {}", arguments.out.display());
     Ok(())

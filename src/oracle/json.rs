@@ -2,11 +2,15 @@
 //! reads a model, each becomes a quoted string; [`Number`] reads both forms.
 
 use serde::de::{self, Deserialize, Deserializer, Visitor};
+use std::borrow::Cow;
 use std::fmt;
 
-/// Quotes the three bare tokens outside strings.
-pub(super) fn quote_bare_tokens(text: &[u8]) -> Vec<u8> {
+/// Quotes the three bare tokens outside strings; a text without them is not copied.
+pub(super) fn quote_bare_tokens(text: &[u8]) -> Cow<'_, [u8]> {
     const TOKENS: [&[u8]; 3] = [b"-Infinity", b"Infinity", b"NaN"];
+    if !text.windows(3).any(|three| three == b"NaN" || three == b"Inf") {
+        return Cow::Borrowed(text);
+    }
     let mut quoted = Vec::with_capacity(text.len() + 64);
     let (mut at, mut in_string) = (0, false);
     while at < text.len() {
@@ -32,7 +36,7 @@ pub(super) fn quote_bare_tokens(text: &[u8]) -> Vec<u8> {
         }
         at += 1;
     }
-    quoted
+    Cow::Owned(quoted)
 }
 
 /// An `f32` as XGBoost writes it: a number, or one of the quoted tokens.
@@ -68,5 +72,16 @@ impl<'de> Deserialize<'de> for Number {
             }
         }
         deserializer.deserialize_any(NumberVisitor)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bare_tokens_are_read_and_strings_are_left_alone() {
+        let quoted = quote_bare_tokens(br#"{"NaN": [NaN, -Infinity, 1], "a\"NaN": Infinity}"#);
+        assert_eq!(*quoted, *br#"{"NaN": ["NaN", "-Infinity", 1], "a\"NaN": "Infinity"}"#);
     }
 }

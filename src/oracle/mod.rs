@@ -3,9 +3,22 @@
 //! The gate compares margins: the logistic function never falls over the `f32` numbers, so
 //! `probability > threshold` is `margin >= the smallest margin whose probability is above it`,
 //! found once by bisection.
+//!
+//! Before it answers, a model is checked: the fast method against the plain walk, and, where golden
+//! rows came with the model, every answer against libxgboost's. Any difference refuses to trade.
+//!
+//! `file` (with `json`, `ubjson`) reads and refuses; `forest` holds checked trees; `tables`, `rank`
+//! and `kernel` are the fast way through them.
 
+mod file;
+mod forest;
+mod golden;
 mod json;
+mod kernel;
 mod model;
+mod rank;
+mod tables;
+mod ubjson;
 
 use serde::{Deserialize, Serialize};
 
@@ -13,7 +26,9 @@ use crate::core::Side;
 use crate::core::payload::{Action, Decision};
 use crate::quant::RawSignal;
 
-pub use model::{Model, ModelError, sigmoid};
+pub use golden::{Golden, GoldenError, GoldenRow};
+pub use kernel::Kernel;
+pub use model::{Importance, Method, Model, ModelError, Row, Shape, sigmoid};
 
 /// The gate's parameters.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
@@ -35,14 +50,33 @@ impl OracleParams {
     /// # Errors
     /// It is not a probability between 0 and 1.
     pub fn check(&self) -> Result<(), OracleError> {
-        if self.threshold > 0.0 && self.threshold < 1.0 { Ok(()) } else { Err(OracleError(self.threshold)) }
+        if self.threshold > 0.0 && self.threshold < 1.0 { Ok(()) } else { Err(OracleError::Threshold(self.threshold)) }
     }
 }
 
-/// A parameter that cannot be.
+/// Why an oracle refuses to answer.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
-#[error("oracle.threshold: expected a probability above 0 and below 1, found {0}")]
-pub struct OracleError(f32);
+pub enum OracleError {
+    /// A parameter that cannot be.
+    #[error("oracle.threshold: expected a probability above 0 and below 1, found {0}")]
+    Threshold(f32),
+    /// Two ways through the same trees differ on this machine.
+    #[error(
+        "the model's {method} gives another answer than its plain walk for the row {row:?}; this machine computes wrongly: do not trade on it"
+    )]
+    Method {
+        /// The method in use.
+        method: Method,
+        /// The row it differs on.
+        row: Row,
+    },
+    /// The model does not answer as it did where it was made.
+    #[error(transparent)]
+    Golden(#[from] GoldenError),
+}
+
+/// Rows of the check of the fast method at start-up: a few milliseconds.
+const START_UP_ROWS: usize = 1_024;
 
 /// Answers raw signals.
 pub struct Oracle {
@@ -55,15 +89,27 @@ enum Gate {
 }
 
 impl Oracle {
-    /// A gate that a model guards.
+    /// A gate that a model guards. The model's fast method is checked against its plain walk first.
     ///
     /// # Errors
-    /// The threshold is not a probability.
+    /// The threshold is not a probability, or the methods differ.
     pub fn gated(model: Model, params: &OracleParams) -> Result<Self, OracleError> {
         let threshold = params.threshold;
         params.check()?;
+        if let Some(row) = model.first_row_that_differs(START_UP_ROWS) {
+            return Err(OracleError::Method { method: model.method(), row });
+        }
         let smallest_margin = smallest_margin_above(threshold);
         Ok(Self { gate: Gate::Model { model: Box::new(model), threshold, smallest_margin } })
+    }
+
+    /// A gate whose model has answered the golden rows that came with it as libxgboost did.
+    ///
+    /// # Errors
+    /// As [`Oracle::gated`], or the first golden row that differs.
+    pub fn checked(model: Model, golden: &Golden, params: &OracleParams) -> Result<Self, OracleError> {
+        golden.check(&model)?;
+        Self::gated(model, params)
     }
 
     /// No model: every signal with defined features passes.
@@ -97,7 +143,7 @@ impl Oracle {
 }
 
 /// The smallest `f32` whose [`sigmoid`] is above `threshold`.
-fn smallest_margin_above(threshold: f32) -> f32 {
+pub fn smallest_margin_above(threshold: f32) -> f32 {
     // Order-preserving map between f32 and i32, so that bisection walks every float.
     let to_float = |key: i32| f32::from_bits((if key < 0 { !key | i32::MIN } else { key }) as u32);
     let (mut low, mut high) = (-1_123_000_000i32, 1_123_000_000i32);

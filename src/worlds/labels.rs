@@ -1,17 +1,84 @@
 //! Training rows: every raw signal with its features, and what the trade would have earned.
 //!
-//! The features come from the very code that trades. The label is the engine's own exit rule
-//! applied to each signal alone: in at the far touch of the next quote, out at the far touch when z
-//! comes back through `exit_z`, at the stop-loss, or after `max_hold`; net of the spread, without
+//! The features come from the very code that trades. The label is the engine's own exit rule, a
+//! triple barrier in the direction of the signal, applied to each signal alone: in at the far touch of
+//! the next quote; out at the far touch of the first quote at which z is back through `exit_z` (the
+//! target), the stop-loss is reached, or `max_hold` is over. Net of the spread and of the venue's
 //! fees. A signal whose trade is still open when the data ends gives no row.
 
 use std::io::{self, Write};
 
 use crate::core::payload::Quote;
-use crate::core::{Event, EventKind, Flags, InstrumentTable, Nanos, Payload, Price, Side};
+use crate::core::{Event, EventKind, Flags, Instrument, InstrumentId, InstrumentTable, Nanos, Price, Side};
+use crate::core::{Money, Payload};
 use crate::engine::EngineParams;
 use crate::feed::Feed;
 use crate::quant::{Features, Quant, QuantError, RawSignal};
+use crate::venue::paper::PaperParams;
+
+/// Which barrier ended a trade.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Barrier {
+    /// Back through the mean.
+    Target,
+    /// The stop-loss.
+    Stop,
+    /// `max_hold` was over.
+    Time,
+}
+
+impl Barrier {
+    /// A word for tables.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Target => "target",
+            Self::Stop => "stop",
+            Self::Time => "time",
+        }
+    }
+}
+
+/// A raw signal and its outcome.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub struct LabelledSignal {
+    /// When the signal was raised.
+    pub raised: Nanos,
+    /// When its trade ended: what came after is not in the label.
+    pub exit: Nanos,
+    /// On what.
+    pub instrument: InstrumentId,
+    /// In which direction.
+    pub side: Side,
+    /// What the model is asked with.
+    pub features: Features,
+    /// Net result in basis points of the entry price, after spread and fees.
+    pub net_bp: f64,
+    /// How it ended.
+    pub barrier: Barrier,
+}
+
+/// What the venue takes.
+#[derive(Clone, Copy, PartialEq, Debug, Default)]
+pub struct Fees {
+    /// Basis points of the notional, per fill.
+    pub basis_points: f64,
+    /// Per lot and fill, in the account's currency.
+    pub per_lot: Money,
+}
+
+impl Fees {
+    /// The fees of the simulated exchange.
+    pub fn of(paper: &PaperParams) -> Self {
+        Self { basis_points: paper.fee_basis_points.to_f64(), per_lot: paper.commission_per_lot }
+    }
+
+    /// What a round trip at this price costs, in basis points.
+    fn round_trip_bp(self, instrument: &Instrument, price: Price) -> f64 {
+        let spec = instrument.spec();
+        let value_of_a_lot = price.to_f64() / spec.point_size.to_f64() * spec.point_value.to_f64();
+        2.0 * (self.basis_points + self.per_lot.to_f64() / value_of_a_lot * 1e4)
+    }
+}
 
 /// A signal whose outcome is not known yet.
 struct Pending {
@@ -24,93 +91,119 @@ struct Pending {
 /// Turns market events into labelled rows.
 pub struct Labeller<'a> {
     params: EngineParams,
+    fees: Fees,
     instruments: &'a InstrumentTable,
     feed: Feed,
     quant: Quant,
     pending: Vec<Vec<Pending>>,
-    rows: u64,
 }
 
 impl<'a> Labeller<'a> {
-    /// A labeller with the stages' parameters.
+    /// A labeller with the stages' parameters and the venue's fees.
     ///
     /// # Errors
     /// A parameter that quant refuses.
-    pub fn new(params: &EngineParams, instruments: &'a InstrumentTable) -> Result<Self, QuantError> {
+    pub fn new(params: &EngineParams, fees: Fees, instruments: &'a InstrumentTable) -> Result<Self, QuantError> {
         Ok(Self {
             feed: Feed::new(&params.feed, instruments.len()),
             quant: Quant::new(&params.quant, instruments.len())?,
             pending: (0..instruments.len()).map(|_| Vec::new()).collect(),
             params: params.clone(),
+            fees,
             instruments,
-            rows: 0,
         })
     }
 
-    /// The header of the rows.
-    ///
-    /// # Errors
-    /// The output cannot be written.
-    pub fn write_header(out: &mut impl Write) -> io::Result<()> {
-        writeln!(out, "ts_ns,instrument,side,{},label_net_bp,exit_ns", Features::NAMES.join(","))
+    /// One market event; `decided` is called with every signal whose outcome it decides.
+    pub fn on_event(&mut self, event: &Event, mut decided: impl FnMut(LabelledSignal)) {
+        if self.feed.next_due() <= event.local_ns {
+            while let Some(held_back) = self.feed.take_due(event.local_ns) {
+                self.on_clean(&held_back, &mut decided);
+            }
+        }
+        if let Some(clean) = self.feed.on_event(event) {
+            self.on_clean(&clean, &mut decided);
+        }
     }
 
-    /// Rows written so far.
-    pub fn rows(&self) -> u64 {
-        self.rows
-    }
-
-    /// One market event; writes the rows whose outcome it decides.
-    ///
-    /// # Errors
-    /// The output cannot be written.
-    pub fn on_event(&mut self, event: &Event, out: &mut impl Write) -> io::Result<()> {
-        let Some(clean) = self.feed.on_event(event) else { return Ok(()) };
-        let view = self.quant.on_event(&clean);
+    fn on_clean(&mut self, clean: &Event, decided: &mut impl FnMut(LabelledSignal)) {
+        let view = self.quant.on_event(clean);
         let index = clean.instrument.index();
-        if clean.kind == EventKind::Quote && !clean.flags.contains(Flags::OUT_OF_ORDER) {
-            let quote = Quote::of(&clean);
-            let Some(instrument) = self.instruments.get(clean.instrument) else { return Ok(()) };
-            let stop = instrument.points(self.params.oms.stop_loss_points).unwrap_or(Price::MAX);
-            let (exit_z, max_hold) = (self.params.oms.exit_z, self.params.oms.max_hold);
+        let quote = clean.kind == EventKind::Quote && !clean.flags.contains(Flags::OUT_OF_ORDER);
+        if let (true, Some(instrument)) = (quote, self.instruments.get(clean.instrument)) {
+            let quote = Quote::of(clean);
             let mut waiting = std::mem::take(&mut self.pending[index]);
-            let mut failed = Ok(());
             waiting.retain_mut(|pending| {
-                let (side, now) = (pending.signal.side, clean.event_ns());
-                let (buy_at, sell_at) = (quote.ask, quote.bid);
-                let (open_at, close_at) = if side == Side::Buy { (buy_at, sell_at) } else { (sell_at, buy_at) };
-                let Some((opened, entry)) = pending.entry else {
-                    pending.entry = Some((now, open_at));
-                    return true;
-                };
-                let gain = (close_at.units() - entry.units()) * side.sign();
-                let reverted = view.z_score * side.sign() as f64 >= -exit_z;
-                let expired = max_hold.0 > 0 && now.since(opened) >= max_hold;
-                if !(reverted || expired || gain <= -stop.units()) {
-                    return true;
-                }
-                let net = gain as f64 / entry.units() as f64 * 1e4;
-                let row = write_row(out, instrument.spec().symbol.as_str(), pending, net, now);
-                failed = std::mem::replace(&mut failed, Ok(())).and(row);
-                self.rows += 1;
-                false
+                let outcome = self.outcome(pending, clean, &quote, view.z_score, instrument);
+                outcome.map(&mut *decided).is_none()
             });
             self.pending[index] = waiting;
-            failed?;
         }
         if let Some(signal) = view.signal {
             self.pending[index].push(Pending { raised: clean.event_ns(), signal, entry: None });
         }
-        Ok(())
+    }
+
+    /// What one quote does to a waiting signal: it enters, waits on, or is decided.
+    fn outcome(
+        &self,
+        pending: &mut Pending,
+        event: &Event,
+        quote: &Quote,
+        z_score: f64,
+        instrument: &Instrument,
+    ) -> Option<LabelledSignal> {
+        let oms = &self.params.oms;
+        let (side, now) = (pending.signal.side, event.event_ns());
+        let (open_at, close_at) = match side {
+            Side::Buy => (quote.ask, quote.bid),
+            Side::Sell => (quote.bid, quote.ask),
+        };
+        let Some((opened, entry)) = pending.entry else {
+            pending.entry = Some((now, open_at));
+            return None;
+        };
+        let gain = (close_at.units() - entry.units()) * side.sign();
+        let stop = instrument.points(oms.stop_loss_points).unwrap_or(Price::MAX);
+        let barrier = if gain <= -stop.units() {
+            Barrier::Stop
+        } else if z_score * side.sign() as f64 >= -oms.exit_z {
+            Barrier::Target
+        } else if oms.max_hold.0 > 0 && now.since(opened) >= oms.max_hold {
+            Barrier::Time
+        } else {
+            return None;
+        };
+        let gross_bp = gain as f64 / entry.units() as f64 * 1e4;
+        Some(LabelledSignal {
+            raised: pending.raised,
+            exit: now,
+            instrument: event.instrument,
+            side,
+            features: pending.signal.features,
+            net_bp: gross_bp - self.fees.round_trip_bp(instrument, entry),
+            barrier,
+        })
     }
 }
 
-fn write_row(out: &mut impl Write, symbol: &str, pending: &Pending, net: f64, exit: Nanos) -> io::Result<()> {
-    let f = &pending.signal.features;
-    let features = [f.log_return, f.volatility, f.z_score, f.adx, f.rsi, f.time_sin, f.volume_delta];
-    write!(out, "{},{symbol},{}", pending.raised.0, pending.signal.side.name())?;
-    for feature in features {
+/// The header of the rows as CSV.
+///
+/// # Errors
+/// The output cannot be written.
+pub fn write_header(out: &mut impl Write) -> io::Result<()> {
+    writeln!(out, "ts_ns,instrument,side,{},label_net_bp,exit_ns,barrier", Features::NAMES.join(","))
+}
+
+/// One row as CSV.
+///
+/// # Errors
+/// The output cannot be written.
+pub fn write_row(out: &mut impl Write, symbol: &str, row: &LabelledSignal) -> io::Result<()> {
+    let f = &row.features;
+    write!(out, "{},{symbol},{}", row.raised.0, row.side.name())?;
+    for feature in [f.log_return, f.volatility, f.z_score, f.adx, f.rsi, f.time_sin, f.volume_delta] {
         write!(out, ",{feature}")?;
     }
-    writeln!(out, ",{net},{}", exit.0)
+    writeln!(out, ",{},{},{}", row.net_bp, row.exit.0, row.barrier.name())
 }

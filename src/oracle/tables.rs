@@ -1,0 +1,277 @@
+//! Forests as look-up tables, so that an answer takes the same short time whatever the row.
+//!
+//! At load, for every feature, its thresholds are sorted; a value's *rank* is how many of them are
+//! not above it. For every feature, every rank, and for "missing", one table row holds for every
+//! tree a bit mask of the leaves that this feature alone leaves reachable (leaves numbered from left
+//! to right; a split that a value fails clears its left subtree). A row of features is then seven
+//! ranks; the AND of the seven masks of a tree leaves its exit leaf as the lowest bit; leaves are
+//! added in tree order, as libxgboost does.
+//!
+//! There is one body. It is compiled for the target's baseline, for AVX2 and for AVX-512; only how a
+//! rank is counted differs, and every way counts the same comparisons, so the bits are the same.
+
+#![expect(clippy::inline_always, reason = "one body, compiled anew under each kernel's instructions")]
+
+use std::ops::BitAnd;
+
+use super::forest::Forest;
+use super::kernel::Kernel;
+use super::model::Row;
+use super::rank::Ranks;
+use crate::quant::Features;
+
+const FEATURES: usize = Features::COUNT;
+/// Largest table: a prediction touches seven rows of it, not the whole.
+pub(super) const MAX_TABLE_BYTES: usize = 16 << 20;
+
+/// A mask of leaves.
+pub(super) trait Mask: Copy + BitAnd<Output = Self> + Send + Sync + 'static {
+    /// Every leaf.
+    const ALL: Self;
+    /// All but the leaves from `first` up to but not including `end`.
+    fn without(first: u32, end: u32) -> Self;
+    /// Number of the lowest leaf.
+    fn lowest(self) -> usize;
+}
+
+macro_rules! mask {
+    ($($kind:ty),*) => {$(
+        impl Mask for $kind {
+            const ALL: Self = <$kind>::MAX;
+            fn without(first: u32, end: u32) -> Self {
+                (first..end).fold(Self::ALL, |mask, leaf| mask & !(1 << leaf))
+            }
+            #[inline(always)]
+            fn lowest(self) -> usize {
+                self.trailing_zeros() as usize
+            }
+        }
+    )*};
+}
+mask!(u16, u32, u64);
+
+/// One cache line: `N` masks of neighbouring trees.
+#[derive(Clone, Copy, Debug)]
+#[repr(C, align(64))]
+struct Line<M, const N: usize>([M; N]);
+
+/// Tables whose masks are `M`, `N` to a cache line, for trees of at most `L` leaves.
+#[derive(Clone, Debug)]
+pub(super) struct Table<M, const N: usize, const L: usize> {
+    ranks: Ranks,
+    /// First row of each feature; its rows are ranks 0 to n, then "missing".
+    first_row: [u32; FEATURES],
+    /// Cache lines in a row.
+    lines: usize,
+    rows: Vec<Line<M, N>>,
+    leaves: Vec<[[f32; L]; N]>,
+    trees: usize,
+}
+
+impl<M: Mask, const N: usize, const L: usize> Table<M, N, L> {
+    const WHOLE_LINES: () = assert!(N * size_of::<M>() == 64 && size_of::<M>() * 8 >= L);
+
+    /// Bytes that the masks will take, before they are made.
+    fn bytes(thresholds: &[Vec<f32>; FEATURES], trees: usize) -> usize {
+        thresholds.iter().map(|own| own.len() + 2).sum::<usize>() * trees.div_ceil(N) * 64
+    }
+
+    fn new(forest: &Forest, thresholds: &[Vec<f32>; FEATURES]) -> Self {
+        let () = Self::WHOLE_LINES;
+        let trees = forest.roots.len();
+        let lines = trees.div_ceil(N);
+        let mut first_row = [0; FEATURES];
+        let mut row_count = 0;
+        for (first, own) in first_row.iter_mut().zip(thresholds) {
+            *first = row_count as u32;
+            row_count += own.len() + 2;
+        }
+        let mut table = Self {
+            ranks: Ranks::new(thresholds),
+            first_row,
+            lines,
+            rows: vec![Line([M::ALL; N]); row_count * lines],
+            leaves: vec![[[0.0; L]; N]; lines],
+            trees,
+        };
+        for tree in 0..trees {
+            table.add(forest, tree, thresholds);
+        }
+        table.accumulate(thresholds);
+        table
+    }
+
+    /// Writes one tree's leaves, and each split's mask into the row where the split begins to fail.
+    fn add(&mut self, forest: &Forest, tree: usize, thresholds: &[Vec<f32>; FEATURES]) {
+        let nodes = forest.tree(tree);
+        let root = forest.roots[tree];
+        let (line, lane) = (tree / N, tree % N);
+        // In preorder, the leaves before a node are those before it in the list.
+        let mut leaves_before = Vec::with_capacity(nodes.len());
+        let mut leaf = 0;
+        for (at, node) in nodes.iter().enumerate() {
+            leaves_before.push(leaf);
+            if node.left == root + at as u32 {
+                self.leaves[line][lane][leaf as usize] = node.threshold;
+                leaf += 1;
+            }
+        }
+        for (at, node) in nodes.iter().enumerate().filter(|(at, node)| node.left != root + *at as u32) {
+            let feature = usize::from(node.feature);
+            let own = &thresholds[feature];
+            let rank = own.partition_point(|threshold| *threshold < node.threshold) + 1;
+            let mask = M::without(leaves_before[at + 1], leaves_before[(node.right - root) as usize]);
+            let mut clear = |row: usize| {
+                let cell = &mut self.rows[(self.first_row[feature] as usize + row) * self.lines + line].0[lane];
+                *cell = *cell & mask;
+            };
+            clear(rank);
+            if !node.default_left {
+                clear(own.len() + 1);
+            }
+        }
+    }
+
+    /// A rank fails every split that a lower rank fails.
+    fn accumulate(&mut self, thresholds: &[Vec<f32>; FEATURES]) {
+        for (first, own) in self.first_row.iter().zip(thresholds) {
+            for rank in 1..=own.len() {
+                let start = (*first as usize + rank) * self.lines;
+                let (before, from) = self.rows.split_at_mut(start);
+                for (lower, upper) in before[start - self.lines..].iter().zip(&mut from[..self.lines]) {
+                    for (lower, upper) in lower.0.iter().zip(&mut upper.0) {
+                        *upper = *upper & *lower;
+                    }
+                }
+            }
+        }
+    }
+
+    /// The one body: seven ranks, then AND and add in tree order.
+    #[inline(always)]
+    fn sum(&self, base: f32, row: &Row, rank: impl Fn(&Ranks, usize, f32) -> usize) -> f32 {
+        let mut rows: [&[Line<M, N>]; FEATURES] = [&[]; FEATURES];
+        for feature in 0..FEATURES {
+            let at = self.first_row[feature] as usize + rank(&self.ranks, feature, row[feature]);
+            rows[feature] = &self.rows[at * self.lines..(at + 1) * self.lines];
+        }
+        let (mut sum, whole) = (base, self.trees / N);
+        for line in 0..whole {
+            let (masks, leaves) = (Self::and(&rows, line), &self.leaves[line]);
+            for lane in 0..N {
+                // A leaf always survives; the AND says so to the compiler.
+                sum += leaves[lane][masks[lane].lowest() & (L - 1)];
+            }
+        }
+        if whole < self.lines {
+            let (masks, leaves) = (Self::and(&rows, whole), &self.leaves[whole]);
+            for (mask, leaves) in masks.iter().zip(leaves).take(self.trees % N) {
+                sum += leaves[mask.lowest() & (L - 1)];
+            }
+        }
+        sum
+    }
+
+    /// The leaves that no feature has cleared, of the trees in one cache line.
+    #[inline(always)]
+    fn and(rows: &[&[Line<M, N>]; FEATURES], line: usize) -> [M; N] {
+        let mut masks = rows[0][line].0;
+        for row in &rows[1..] {
+            for (mask, other) in masks.iter_mut().zip(&row[line].0) {
+                *mask = *mask & *other;
+            }
+        }
+        masks
+    }
+
+    #[inline]
+    fn margin(&self, kernel: Kernel, base: f32, row: &Row) -> f32 {
+        match kernel {
+            Kernel::Portable => self.sum(base, row, Ranks::portable),
+            #[cfg(target_arch = "x86_64")]
+            Kernel::Avx2(_) => {
+                // SAFETY: the proof inside the kernel was made where the processor was seen to have AVX2, BMI and POPCNT.
+                unsafe { self.margin_avx2(base, row) }
+            }
+            #[cfg(target_arch = "x86_64")]
+            Kernel::Avx512(_) => {
+                // SAFETY: the proof inside the kernel was made where the processor was seen to have AVX-512 F, BW, DQ, VL.
+                unsafe { self.margin_avx512(base, row) }
+            }
+        }
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    #[target_feature(enable = "avx2,bmi1,bmi2,lzcnt,popcnt")]
+    fn margin_avx2(&self, base: f32, row: &Row) -> f32 {
+        self.sum(base, row, |ranks, feature, value| ranks.avx2(feature, value))
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,bmi1,bmi2,lzcnt,popcnt")]
+    fn margin_avx512(&self, base: f32, row: &Row) -> f32 {
+        self.sum(base, row, |ranks, feature, value| ranks.avx512(feature, value))
+    }
+}
+
+/// Tables with the narrowest masks that the widest tree fits.
+#[derive(Clone, Debug)]
+pub(super) enum Tables {
+    Narrow(Table<u16, 32, 16>),
+    Middle(Table<u32, 16, 32>),
+    Wide(Table<u64, 8, 64>),
+}
+
+impl Tables {
+    /// The tables of a forest, or why there are none.
+    pub(super) fn new(forest: &Forest) -> Result<Self, String> {
+        let thresholds: [Vec<f32>; FEATURES] = std::array::from_fn(|feature| forest.thresholds(feature));
+        if let Some(most) = thresholds.iter().map(Vec::len).max().filter(|most| *most > Ranks::MAX) {
+            return Err(format!("{most} thresholds of one feature are more than {}", Ranks::MAX));
+        }
+        let trees = forest.roots.len();
+        let widest = forest.leaves.iter().copied().max().unwrap_or(0);
+        let bytes = match widest {
+            ..=16 => Table::<u16, 32, 16>::bytes(&thresholds, trees),
+            17..=32 => Table::<u32, 16, 32>::bytes(&thresholds, trees),
+            33..=64 => Table::<u64, 8, 64>::bytes(&thresholds, trees),
+            _ => return Err(format!("a tree of {widest} leaves is wider than a mask of 64")),
+        };
+        if bytes > MAX_TABLE_BYTES {
+            return Err(format!("tables of {} MiB would be larger than {} MiB", bytes >> 20, MAX_TABLE_BYTES >> 20));
+        }
+        Ok(match widest {
+            ..=16 => Self::Narrow(Table::new(forest, &thresholds)),
+            17..=32 => Self::Middle(Table::new(forest, &thresholds)),
+            _ => Self::Wide(Table::new(forest, &thresholds)),
+        })
+    }
+
+    /// The margin of one row.
+    #[inline]
+    pub(super) fn margin(&self, kernel: Kernel, base: f32, row: &Row) -> f32 {
+        match self {
+            Self::Narrow(table) => table.margin(kernel, base, row),
+            Self::Middle(table) => table.margin(kernel, base, row),
+            Self::Wide(table) => table.margin(kernel, base, row),
+        }
+    }
+
+    /// Bits of a mask.
+    pub(super) fn mask_bits(&self) -> u32 {
+        match self {
+            Self::Narrow(_) => 16,
+            Self::Middle(_) => 32,
+            Self::Wide(_) => 64,
+        }
+    }
+
+    /// Bytes of masks and leaves.
+    pub(super) fn bytes(&self) -> usize {
+        match self {
+            Self::Narrow(table) => size_of_val(&*table.rows) + size_of_val(&*table.leaves),
+            Self::Middle(table) => size_of_val(&*table.rows) + size_of_val(&*table.leaves),
+            Self::Wide(table) => size_of_val(&*table.rows) + size_of_val(&*table.leaves),
+        }
+    }
+}
