@@ -34,7 +34,7 @@ fn refused(arguments: &[&str]) -> (i32, String) {
 /// A demo's session: two instruments, twelve hours, a gate.
 fn demo(folder: &Path) -> String {
     let session = folder.join("session").display().to_string();
-    said(&["demo", "--seconds", "0", "--hours", "12", "--json", "--journal", &session]);
+    said(&["demo", "--in-process", "--seconds", "0", "--hours", "12", "--json", "--journal", &session]);
     session
 }
 

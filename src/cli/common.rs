@@ -24,11 +24,11 @@ use super::Failure;
 pub(super) const SHIPPED_MODEL: &[u8] = include_bytes!("../../models/model.json");
 /// The model of the demo: trained on the synthetic market, see `models/README.md`.
 pub(super) const DEMO_MODEL: &[u8] = include_bytes!("../../models/demo.json");
+/// What libxgboost answered for the demo's model.
+pub(super) const DEMO_GOLDEN: &[u8] = include_bytes!("../../models/demo.golden.json");
 /// What libxgboost answered for the models that are part of the program.
-const SHIPPED_GOLDEN: [(&str, &[u8]); 2] = [
-    ("models/model.json", include_bytes!("../../models/model.golden.json")),
-    ("models/demo.json", include_bytes!("../../models/demo.golden.json")),
-];
+const SHIPPED_GOLDEN: [(&str, &[u8]); 2] =
+    [("models/model.json", include_bytes!("../../models/model.golden.json")), ("models/demo.json", DEMO_GOLDEN)];
 /// Name of the model's copy in a session's folder.
 pub(super) const MODEL_FILE: &str = "model.json";
 

@@ -116,7 +116,7 @@ fn trade<W: Wire>(
     quiet: bool,
 ) -> Result<LiveOutcome, Failure> {
     let instruments = prepared.instruments.clone();
-    let folder = config.live.journal.join(format!("{:08x}", session));
+    let folder = config.live.journal.join(format!("{session:08x}"));
     let journal = create_journal(&folder, config, gate, &instruments, Some(session))?;
     let pages = page_folder(config);
     let plan = EnginePlan { session, instruments: &instruments, hot_threads: 1 };

@@ -234,11 +234,10 @@ impl Oms {
                 self.on_done(id, OrderDone::of(event), now, out);
             }
             EventKind::OrderNotFound => self.on_not_found(id, OrderDone::of(event), now, out),
-            // The order is done; its own report is on its way, and is asked for if it gets lost.
-            EventKind::CancelRejected => {}
             EventKind::Fill => self.on_fill(id, Fill::of(event), now, out),
             EventKind::Fee => self.on_fee(id, Fee::of(event), now, out),
-            // What the venue reports of its own accord is taken up in a file of its own.
+            // A refused cancel: the order is done, its own report is on its way and is asked for if it
+            // gets lost. What the venue reports of its own accord is taken up in a file of its own.
             _ => {}
         }
         self.refresh_deadline();

@@ -1,10 +1,7 @@
-//! `pawl demo`: a seeded synthetic market and the whole engine, with nothing to configure.
+//! The demo in virtual time: the synthetic market and the whole engine in one thread.
 
 use std::io::{IsTerminal, Write};
-use std::path::PathBuf;
 use std::time::{Duration, Instant};
-
-use clap::Args;
 
 use crate::config::Config;
 use crate::core::{InstrumentTable, Money, Nanos, Span};
@@ -14,41 +11,15 @@ use crate::venue::paper::PaperVenue;
 use crate::venue::paper::synthetic::{self, SyntheticMarket};
 use crate::worlds::session::Session;
 
-use super::Failure;
-use super::common::{DEMO_MODEL, Gate, Print, create_journal, log_latency, print_outcome};
+use super::DemoArguments;
+use crate::cli::Failure;
+use crate::cli::common::{DEMO_MODEL, Gate, Print, create_journal, log_latency, print_outcome};
 
 /// Monday 2024-01-01 00:00 UTC, where every demo begins.
 const START: Nanos = Nanos(1_704_067_200_000_000_000);
 
-/// Arguments of `pawl demo`.
-#[derive(Args)]
-#[command(after_help = "Example:\n  pawl demo --seconds 5 --seed 7 --instruments 2")]
-pub(super) struct DemoArguments {
-    /// How long to show it, in seconds; the pace changes, the result does not
-    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u64).range(0..=3600))]
-    seconds: u64,
-    /// Seed of the synthetic market and of the simulated exchange
-    #[arg(long, default_value_t = 1)]
-    seed: u64,
-    /// Instruments in the synthetic market
-    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..=64))]
-    instruments: u16,
-    /// Hours of market time
-    #[arg(long, default_value_t = 72, value_parser = clap::value_parser!(u64).range(1..=8760))]
-    hours: u64,
-    /// Write a journal of the run into this new folder
-    #[arg(long)]
-    journal: Option<PathBuf>,
-    /// Print JSON instead of text; the same inputs give the same bytes
-    #[arg(long)]
-    json: bool,
-    /// JSON with latency per stage and ticks per second, which differ from run to run
-    #[arg(long)]
-    timings: bool,
-}
-
 /// The synthetic market and its instruments.
-pub(super) fn synthetic_market(
+pub(in crate::cli) fn synthetic_market(
     seed: u64,
     instruments: usize,
     hours: u64,
