@@ -71,7 +71,7 @@ fn a_file_and_a_journal_are_markets_to_trade_in() {
             let venue = Venue::open(&params(), feed, symbols);
             let wanted = (bid as f64 / 10.0, ask as f64 / 10.0);
             while venue.touch() != wanted {}
-            let (status, bought) = venue.order("side=BUY&type=MARKET&quantity=0.1");
+            let (status, bought) = venue.order("side=BUY&type=MARKET&quantity=0.5");
             assert_eq!(status, 200, "{bought}");
             assert_eq!(bought["fills"][0]["price"], format!("{:.8}", wanted.1));
         }
