@@ -63,7 +63,7 @@ fn market_frames_allocate_nothing() {
                 format!(r#"{{"stream":"btcusdt@bookTicker","data":{{"u":{n},"s":"BTCUSDT","b":"61837.63000000","B":"3.78826000","a":"61837.64000000","A":"1.54698000"}}}}"#),
                 format!(r#"{{"e":"trade","E":1700000000000,"s":"ETHUSDT","t":{n},"p":"2683.80","q":"0.010","T":1700000000001,"m":true,"M":true}}"#),
                 // Through the full parser: spaced, and of a stream that nobody needs.
-                format!(r#"{{"u": {}, "s":"ETHUSDT","b":"1.0","B":"2","a":"3","A":"4"}}"#, n),
+                format!(r#"{{"u": {n}, "s":"ETHUSDT","b":"1.0","B":"2","a":"3","A":"4"}}"#),
                 r#"{"e":"depthUpdate","E":1,"s":"BTCUSDT","U":1,"u":2,"b":[["1","2"]],"a":[]}"#.to_owned(),
             ]
         })
@@ -91,7 +91,7 @@ fn market_frames_allocate_nothing() {
     let before = ALLOCATIONS.load(Ordering::Relaxed);
     for frame in &text {
         decoder.text(frame.as_bytes(), Nanos(1), &mut |event| {
-            told += u64::from(event.kind == EventKind::Quote || event.kind == EventKind::Trade)
+            told += u64::from(event.kind == EventKind::Quote || event.kind == EventKind::Trade);
         });
     }
     for frame in &binary {

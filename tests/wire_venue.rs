@@ -411,7 +411,7 @@ fn a_cut_connection_goes_down_and_up_and_finds_what_traded_meanwhile() {
 }
 
 #[test]
-fn an_announced_end_is_answered_by_a_new_connection() {
+fn a_connection_that_the_venue_ends_is_made_again() {
     let venue = Venue::start(|params| params.care.life = Span::seconds(3));
     let mut desk = Desk::ready(&venue, Market::Spot, false);
     let ups =

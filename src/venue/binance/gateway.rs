@@ -350,3 +350,6 @@ fn connect(
     let token = registry.map_or(Token(0), |(_, token)| token);
     WebSocketClient::new(params, registry.map(|(registry, _)| registry), token)
 }
+
+#[cfg(test)]
+mod tests;

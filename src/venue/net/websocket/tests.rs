@@ -158,6 +158,37 @@ fn a_message_larger_than_the_bound_ends_the_connection() {
 }
 
 #[test]
+fn a_frame_may_be_split_at_every_byte() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("ws://{}/ws", listener.local_addr().unwrap());
+    let server = std::thread::spawn(move || {
+        let mut socket = tungstenite::accept(listener.accept().unwrap().0).unwrap();
+        socket.get_mut().set_nodelay(true).unwrap();
+        let text = b"{\"u\":1}";
+        let mut frame = vec![0x81, text.len() as u8];
+        frame.extend_from_slice(text);
+        // One frame in two parts, cut at each place; then one byte at a time.
+        for cut in 1..frame.len() {
+            for part in [&frame[..cut], &frame[cut..]] {
+                io::Write::write_all(socket.get_mut(), part).unwrap();
+                std::thread::yield_now();
+            }
+        }
+        for byte in &frame {
+            io::Write::write_all(socket.get_mut(), std::slice::from_ref(byte)).unwrap();
+            std::thread::yield_now();
+        }
+        (frame.len(), socket)
+    });
+    let mut client = WebSocketClient::new(params(&url, None), None, Token(0)).unwrap();
+    let found = poll_until(&mut client, |found| found.len() == 10);
+    let (frames, socket) = server.join().unwrap();
+    assert_eq!(frames, 9);
+    assert!(found[0] == "up" && found[1..].iter().all(|text| text == "{\"u\":1}"), "{found:?}");
+    drop(socket);
+}
+
+#[test]
 fn a_registered_socket_wakes_its_poll() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("ws://{}/ws", listener.local_addr().unwrap());
