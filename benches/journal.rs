@@ -1,5 +1,5 @@
 //! The journal beside its budgets (DESIGN section 11) and beside the other ways to keep a record:
-//! `cargo bench --bench journal`.
+//! `cargo bench --bench journal`, and with `--features bench-sqlite` SQLite too (it is built from source).
 //!
 //! Append latency is measured one append a microsecond, between two readings of the time-stamp counter
 //! whose own cost is subtracted, while the helper thread syncs the stream on its interval. Each figure
@@ -156,6 +156,7 @@ fn appends() {
         }
         began.elapsed()
     });
+    #[cfg(feature = "bench-sqlite")]
     for (name, batch, records) in [("1 row", 1, 5_000), ("1000 rows", 1_000, 100_000)] {
         throughput(&format!("SQLite, WAL, synchronous NORMAL, {name} a transaction"), records, |folder| {
             sqlite(&folder.join("db"), records, batch)
@@ -163,6 +164,7 @@ fn appends() {
     }
 }
 
+#[cfg(feature = "bench-sqlite")]
 fn sqlite(path: &Path, records: usize, batch: usize) -> Duration {
     let mut database = rusqlite::Connection::open(path).expect("a database");
     database

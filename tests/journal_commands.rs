@@ -133,10 +133,14 @@ fn compressed_segments_are_read_by_every_command_as_they_are() {
     let before = look();
     let bytes = |name: &str| std::fs::metadata(Path::new(&session).join(name)).map(|found| found.len());
     let plain = bytes("input-000001.seg").unwrap();
-    assert!(said(&["journal", "compress", &session]).starts_with("2 segments compressed"));
+    let segments = std::fs::read_dir(&session).unwrap().filter(|entry| {
+        entry.as_ref().unwrap().path().extension().is_some_and(|end| end == "seg")
+    });
+    let count = segments.count();
+    assert!(said(&["journal", "compress", &session]).starts_with(&format!("{count} segments compressed")));
     assert!(bytes("input-000001.seg").is_err() && bytes("input-000001.seg.zst").unwrap() * 2 < plain);
     assert_eq!(look(), before);
-    assert!(said(&["journal", "verify", &session]).contains("1 segments (1 compressed), good records: 1-"));
+    assert!(said(&["journal", "verify", &session]).contains("output  1 segments (1 compressed), good records: 1-"));
     assert!(said(&["journal", "info", &session]).contains("1 compressed"));
     assert!(said(&["journal", "compress", &session]).starts_with("0 segments compressed"), "again does nothing");
     // A session can be resumed all the same.

@@ -13,7 +13,7 @@ for _ in range(8):
 def crc32c(rows):
     """CRC-32C of each row of bytes."""
     crc = np.full(len(rows), 0xFFFFFFFF, np.uint32)
-    for column in rows.T:
+    for column in rows.T.astype(np.uint32):
         crc = (crc >> 8) ^ TABLE[(crc ^ column) & 0xFF]
     return ~crc
 
@@ -25,14 +25,13 @@ def read(session, stream="input"):
         data = np.fromfile(path, np.uint8)
         assert bytes(data[:8]) == b"pawlseg1" and crc32c(data[None, :44])[0] == data[44:48].view("<u4")[0], path
         if data[24:32].view("<u8")[0] != expected:
-            break  # a prepared segment that nothing was written to
+            break  # prepared, and nothing was written to it
         rows = data[4096 : len(data) - len(data) % 64].reshape(-1, 64)
         records = np.ascontiguousarray(rows).view(RECORD).ravel()
         good = records["sequence"] == np.arange(expected, expected + len(records), dtype=np.uint64)
         good &= records["crc"] == crc32c(np.hstack([rows[:, 0:8], rows[:, 16:64], rows[:, 12:16]]))
-        count = len(good) if good.all() else int(good.argmin())
-        segments.append(records[:count])
-        expected += count
+        segments.append(records[: len(good) if good.all() else good.argmin()])
+        expected += len(segments[-1])
     return np.concatenate(segments)
 
 
@@ -40,4 +39,4 @@ if __name__ == "__main__":
     for stream in sys.argv[2:] or ["input", "output"]:
         records = read(sys.argv[1], stream)
         kinds = dict(zip(*(values.tolist() for values in np.unique(records["kind"], return_counts=True))))
-        print(stream, len(records), kinds, int(records["local_ns"].sum(dtype=np.uint64)), int(records["payload"].sum(dtype=np.uint64)))
+        print(stream, len(records), kinds, *(int(records[name].sum(dtype=np.uint64)) for name in ("local_ns", "payload")))
