@@ -72,10 +72,14 @@ struct Lab {
 
 impl Lab {
     fn new(venue: &[&str], guardian: &str) -> Self {
+        Self::on("futures", venue, guardian)
+    }
+
+    fn on(market: &str, venue: &[&str], guardian: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let ready = folder.path().join("ready.json");
         let child = Command::new(env!("CARGO_BIN_EXE_pawl"))
-            .args(["venue", "--market", "futures", "--symbols", "BTCUSDT,ETHUSDT", "--no-limits"])
+            .args(["venue", "--market", market, "--symbols", "BTCUSDT,ETHUSDT", "--no-limits"])
             .args(["--balance", &format!("USDT={DEPOSIT}"), "--ready-file"])
             .arg(&ready)
             .args(venue)
@@ -88,7 +92,7 @@ impl Lab {
         let ready: Value = serde_json::from_slice(&text).unwrap();
         let url = ready["url"].as_str().unwrap().to_owned();
         let lab = Self { folder, url, _venue: venue };
-        fs::write(lab.config_path(), lab.config_text(guardian)).unwrap();
+        fs::write(lab.config_path(), lab.config_text(market, guardian)).unwrap();
         wait_for("prices", || lab.truth()["symbols"][1]["bid"].as_str().and_then(positive));
         lab
     }
@@ -106,10 +110,10 @@ impl Lab {
     }
 
     /// Tables of the guardian come last, so that a test can add keys to `[guardian]` and tables below it.
-    fn config_text(&self, guardian: &str) -> String {
+    fn config_text(&self, market: &str, guardian: &str) -> String {
         format!(
             "[live]\nmode = \"demo\"\nstate = {:?}\njournal = {:?}\n\
-             [venue]\nkind = \"binance-futures\"\nsymbols = [\"BTCUSDT\", \"ETHUSDT\"]\nendpoint = {:?}\n\
+             [venue]\nkind = \"binance-{market}\"\nsymbols = [\"BTCUSDT\", \"ETHUSDT\"]\nendpoint = {:?}\n\
              api_key_env = \"PAWL_TEST_ENGINE_KEY\"\nsecret_env = \"PAWL_TEST_ENGINE_SECRET\"\n\
              [guardian]\nshared_memory = {:?}\napi_key_env = \"PAWL_TEST_GUARDIAN_KEY\"\n\
              secret_env = \"PAWL_TEST_GUARDIAN_SECRET\"\npoll_every = \"100ms\"\n{guardian}\n",
@@ -298,7 +302,7 @@ fn child_is_an_engine() {
         reduce_only: false,
     };
     // The touch is thin: it takes what is there until it has what it wants.
-    let (mut missing, mut part): (Qty, _) = ("0.5".parse().unwrap(), 0);
+    let (mut missing, mut part): (Qty, u32) = ("0.5".parse().unwrap(), 0);
     while missing.is_positive() {
         part += 1;
         let done = rest.place(&NewOrder { qty: missing, ..buy(&format!("engine-{part}")) }).unwrap();
@@ -639,4 +643,25 @@ fn requests_from_afar_stop_things_and_a_reset_is_refused_while_something_is_open
     assert!(!reset.status.success(), "something is open");
     ask("kill");
     lab.assert_flat_and_told("operator");
+}
+
+#[test]
+fn on_spot_a_withdrawal_is_no_loss_and_what_nobody_attends_is_sold() {
+    let lab = Lab::on("spot", &[], "[guardian.engine_exit]\nunattended = \"1s\"\n");
+    let _guardian = lab.ready_guardian();
+    let page = GuardianPage::attach(&lab.pages()).unwrap();
+    assert_eq!(page.view().unwrap().day_reference, Money::whole(DEPOSIT));
+    lab.admin("balance", &serde_json::json!({"asset": "USDT", "amount": "-5000"}));
+    wait_for("the withdrawal", || (lab.count("cash-moved") == 1).then_some(()));
+    let view = wait_for("its read", || page.view().ok().filter(|view| view.entries_allowed));
+    assert_eq!((view.day_reference, view.level), (Money::whole(DEPOSIT - 5_000), pawl::snapshot::Level::Active));
+    // Somebody buys, and no engine is there.
+    lab.admin("order", &serde_json::json!({"symbol": "BTCUSDT", "side": "BUY", "quantity": "0.05"}));
+    assert!(lab.held("BTCUSDT") > "0.001".parse().unwrap());
+    wait_for("flat", || (lab.count("flat") == 1).then_some(()));
+    // Commission was taken in bitcoin: what is left is less than a lot.
+    assert!(lab.held("BTCUSDT").abs() < "0.0001".parse().unwrap(), "{}", lab.held("BTCUSDT"));
+    assert_eq!(lab.count("cash-moved"), 1, "trades and their commission are no transfers: {:#?}", lab.events());
+    let LatchState::Latched(record) = check(&lab.state()) else { panic!("not latched") };
+    assert_eq!(record.condition, "engine-exit");
 }
