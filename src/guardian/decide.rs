@@ -148,6 +148,12 @@ impl Guard {
         }
     }
 
+    /// The condition of the latch that this guard begins with: it was told before.
+    pub fn already_told(&mut self, condition: Condition) {
+        self.watches[condition.index()].counted = true;
+        self.reason = condition as u64;
+    }
+
     /// One look: what was seen, and what is to be done about it, appended to `actions` in order.
     pub fn step(&mut self, o: &Observation<'_>, actions: &mut Vec<Action>) {
         let gap = self.sight.advance(&self.params, o, self.halted_ns);
