@@ -497,7 +497,7 @@ fn a_guardian_killed_in_the_middle_of_liquidating_is_succeeded() {
     lab.assert_flat_and_told("engine-exit");
     let traded: i64 = {
         let truth = lab.truth();
-        let trades = truth["accounts"][0]["trades"].as_array().unwrap();
+        let trades = truth["accounts"][0]["fills"].as_array().unwrap();
         let sells = trades.iter().filter(|trade| trade["side"] == "SELL");
         sells.map(|trade| trade["quantity"].as_str().unwrap().parse::<Qty>().unwrap().units()).sum()
     };
@@ -533,7 +533,10 @@ fn lots_that_the_engine_never_ordered_are_cut_to_the_maximum_and_no_further() {
     let _guardian = lab.ready_guardian();
     let _engine = lab.engine();
     let order = serde_json::json!({"symbol": "ETHUSDT", "side": "SELL", "quantity": "1.25"});
-    lab.admin("order", &order);
+    // The touch may be thin: an order fills as far as it does.
+    while check(&lab.state()) == LatchState::Clear && lab.open_lots() <= "0.7".parse().unwrap() {
+        lab.admin("order", &order);
+    }
     wait_for("the excess to be closed", || (lab.count("excess-closed") > 0).then_some(()));
     assert_eq!(lab.open_lots(), "0.7".parse().unwrap(), "the excess, and only the excess");
     let LatchState::Latched(record) = check(&lab.state()) else { panic!("not latched") };
