@@ -515,11 +515,10 @@ fn the_reference_is_the_days_first_read_and_a_restart_keeps_it() {
 fn deposits_and_withdrawals_are_neither_profit_nor_loss() {
     let mut world = World::new();
     let mut guard = settled(&mut world);
-    let day = guard.ledger().day.unwrap().number;
     let mut move_cash = |world: &mut World, equity: i64, total: i64| {
         (world.venue().equity, world.venue().balance) = (Money::whole(equity), Money::whole(equity));
         world.engine().snapshot.equity = Money::whole(equity);
-        world.venue().transfers = Some((day, Money::whole(total)));
+        world.venue().transfers = Money::whole(total);
         world.read();
         breached(&world.look(&mut guard))
     };

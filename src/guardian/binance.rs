@@ -20,6 +20,7 @@ use crate::venue::binance::endpoints::{Endpoints, Market};
 use crate::venue::binance::rest::{Credentials, NewOrder, Rest, RestError, RestParams, SymbolInfo};
 use crate::venue::binance::sign::{KeyError, Secret, SecretError, Signer};
 
+use super::cash::CashBook;
 use super::desk::{CloseKind, Desk, DeskOrder, DeskReply, DeskRequest};
 use super::observation::VenueFacts;
 use super::params::GuardianParams;
@@ -174,8 +175,13 @@ pub struct BinanceSession {
     reads: u64,
     synced_ns: u64,
     ahead_ns: Option<i64>,
+    cash: CashBook,
 }
 
+/// Executions of a symbol asked for at once.
+const MOST_TRADES: u16 = 500;
+/// Reads of an account that trades before one of them must have found it still.
+const STILL_TRIES: u32 = 5;
 /// The venue's clock is compared this often.
 const SYNC_EVERY: Span = Span::seconds(10);
 
@@ -188,7 +194,17 @@ impl BinanceSession {
         instruments: InstrumentTable,
         dust: Money,
     ) -> Self {
-        Self { plan: plan.clone(), client, symbols, instruments, dust, reads: 0, synced_ns: 0, ahead_ns: None }
+        Self {
+            plan: plan.clone(),
+            client,
+            symbols,
+            instruments,
+            dust,
+            reads: 0,
+            synced_ns: 0,
+            ahead_ns: None,
+            cash: CashBook::new(plan.symbols.len()),
+        }
     }
 
     /// Reads the account: equity, positions, orders, prices, the venue's clock.
@@ -213,7 +229,7 @@ impl BinanceSession {
         for order in self.open_orders()? {
             entry_orders += u32::from(!order.protective);
         }
-        let (positions, balance, equity) = self.account(&quotes)?;
+        let (positions, balance, equity) = self.explained_account(&quotes)?;
         self.reads += 1;
         Ok(VenueFacts {
             number: self.reads,
@@ -227,9 +243,34 @@ impl BinanceSession {
                 .all(|(index, (held, quote))| self.is_dust(index, *held, quote)),
             positions: widened(&positions),
             entry_orders,
-            transfers: None,
+            transfers: self.cash.total(),
             clock_ahead_ns: self.ahead_ns,
         })
+    }
+
+    /// The account, read while its cash stood still, so that every change of it can be explained.
+    fn explained_account(&mut self, quotes: &[Quote]) -> Result<(Vec<Qty>, Money, Money), RestError> {
+        if self.plan.market == Market::UsdMFutures {
+            return self.account(quotes);
+        }
+        let mut account = self.account(quotes)?;
+        for _ in 0..STILL_TRIES {
+            if self.cash.is_explained(account.1) {
+                return Ok(account);
+            }
+            let mut trades = Vec::with_capacity(self.symbols.len());
+            for symbol in &self.symbols {
+                trades.push(self.client.trades(&symbol.spec.symbol, MOST_TRADES)?);
+            }
+            let again = self.account(quotes)?;
+            if again.1 == account.1 {
+                let quote = self.symbols.first().map_or("", |symbol| symbol.spec.currency.as_str());
+                self.cash.explain(again.1, quote, &trades, usize::from(MOST_TRADES));
+            }
+            account = again;
+        }
+        let reason = "an account that did not stand still while it was read".to_owned();
+        Err(RestError::Unexpected { path: "account".into(), reason })
     }
 
     /// Positions, balance and equity.

@@ -72,6 +72,11 @@ conditions! {
 }
 
 impl Condition {
+    /// The condition of this name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|condition| condition.name() == name)
+    }
+
     /// As an index into [`Condition::ALL`].
     pub const fn index(self) -> usize {
         self as usize - 1

@@ -116,6 +116,8 @@ pub struct Guard {
     asked_ns: Option<u64>,
     seen_read: u64,
     unsaved: bool,
+    /// Deposits minus withdrawals of this session that are taken in.
+    transfers: Money,
     venue_equity: Money,
     resumed: bool,
 }
@@ -140,9 +142,16 @@ impl Guard {
             asked_ns: None,
             seen_read: 0,
             unsaved: false,
+            transfers: Money::ZERO,
             venue_equity: Money::ZERO,
             resumed: false,
         }
+    }
+
+    /// The condition of the latch that this guard begins with: it was told before.
+    pub fn already_told(&mut self, condition: Condition) {
+        self.watches[condition.index()].counted = true;
+        self.reason = condition as u64;
     }
 
     /// One look: what was seen, and what is to be done about it, appended to `actions` in order.
@@ -196,14 +205,11 @@ impl Guard {
     }
 
     fn take_transfers(&mut self, facts: &VenueFacts, actions: &mut Vec<Action>) {
-        let (Some(day), Some((number, total))) = (&mut self.ledger.day, facts.transfers) else { return };
-        if number != day.number || total == day.transfers {
-            return;
-        }
-        let moved = total.checked_sub(day.transfers);
-        let reference = moved.and_then(|moved| day.reference.checked_add(moved));
-        let (Some(moved), Some(reference)) = (moved, reference) else { return };
-        (day.reference, day.transfers) = (reference, total);
+        let Some(moved) = facts.transfers.checked_sub(self.transfers).filter(|moved| !moved.is_zero()) else { return };
+        self.transfers = facts.transfers;
+        let Some(day) = &mut self.ledger.day else { return };
+        let Some(reference) = day.reference.checked_add(moved) else { return };
+        day.reference = reference;
         self.ledger.peak = self.ledger.peak.and_then(|peak| peak.checked_add(moved));
         self.unsaved = true;
         actions.push(Action::Tell(Report::CashMoved(moved)));
@@ -229,8 +235,7 @@ impl Guard {
         if !reference.is_positive() {
             return;
         }
-        let transfers = facts.transfers.filter(|(number, _)| *number == today).map_or(Money::ZERO, |(_, total)| total);
-        let day = Day { number: today, reference, transfers };
+        let day = Day { number: today, reference };
         self.ledger.day = Some(day);
         self.unsaved = true;
         actions.push(Action::Tell(Report::DayOpened(day)));

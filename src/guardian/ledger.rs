@@ -14,8 +14,6 @@ pub struct Day {
     pub number: i64,
     /// What a loss is measured against, moved by deposits and withdrawals only.
     pub reference: Money,
-    /// Deposits minus withdrawals of this day that the reference has already been moved by.
-    pub transfers: Money,
 }
 
 /// Everything that outlives the guardian's process.

@@ -18,6 +18,7 @@
 
 mod act;
 pub mod binance;
+mod cash;
 pub mod clock;
 pub mod condition;
 pub mod day;

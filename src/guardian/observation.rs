@@ -52,8 +52,8 @@ pub struct VenueFacts {
     pub nothing_held: bool,
     /// Open orders that could open a position.
     pub entry_orders: u32,
-    /// Deposits minus withdrawals since the start of the trading day with this number, where the venue says.
-    pub transfers: Option<(i64, Money)>,
+    /// Deposits minus withdrawals since this session with the venue began, as far as they can be told.
+    pub transfers: Money,
     /// Venue's clock minus ours, nanoseconds, where the venue says.
     pub clock_ahead_ns: Option<i64>,
 }
@@ -68,7 +68,7 @@ impl Default for VenueFacts {
             positions: [Qty::ZERO; MAX_INSTRUMENTS],
             nothing_held: true,
             entry_orders: 0,
-            transfers: None,
+            transfers: Money::ZERO,
             clock_ahead_ns: None,
         }
     }

@@ -128,7 +128,12 @@ impl<C: Clock> Watch<C> {
         let most = params.open_lots.limit;
         let actor = Actor::start(acting, touches, &params.liquidation, most, &instruments, Arc::clone(&fenced));
         let latched = latch::check(&state);
-        let guard = Guard::new(&params, memory.ledger, latched.level());
+        let mut guard = Guard::new(&params, memory.ledger, latched.level());
+        if let LatchState::Latched(record) = &latched
+            && let Some(condition) = Condition::from_name(&record.condition)
+        {
+            guard.already_told(condition);
+        }
         let mut watch = Self {
             fence: Fence::new(params.liquidation.fence_timeout, fenced),
             page: GuardianPageWriter::create(&folder)?,

@@ -181,7 +181,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::open(folder.path()).unwrap();
         assert_eq!(store.recall(), Memory::default());
-        let day = Day { number: 20_000, reference: Money::whole(10_000), transfers: Money::ZERO };
+        let day = Day { number: 20_000, reference: Money::whole(10_000) };
         let ledger = Ledger { level: Level::Halt, latches: 3, day: Some(day), peak: Some(Money::whole(11_000)) };
         let me = ProcessIdentity::current().unwrap();
         store.save(&ledger, Some(me), vec![]).unwrap();
