@@ -77,8 +77,11 @@ fn disturb(json: &[u8], random: &mut Random) -> Vec<u8> {
     let mut changed = parts.next().unwrap().to_owned();
     for part in parts {
         let (flags, rest) = part.split_once(']').unwrap();
+        // A deleted node is known by its feature and its missing direction together: leave its tree alone.
+        let (indices, _) = rest.split_once("\"split_indices\":[").unwrap().1.split_once(']').unwrap();
+        let flips = !indices.contains("2147483647");
         let flip = |flag: char, random: &mut Random| match flag {
-            '0' | '1' if random.chance(0.3) => char::from(b'0' + (random.below(2) as u8)),
+            '0' | '1' if flips && random.chance(0.3) => char::from(b'0' + (random.below(2) as u8)),
             other => other,
         };
         changed.push_str("\"default_left\":[");
