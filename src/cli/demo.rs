@@ -1,7 +1,7 @@
 //! `pawl demo`: a seeded synthetic market and the whole engine, with nothing to configure.
 
 use std::io::{IsTerminal, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use clap::Args;
@@ -20,6 +20,9 @@ use super::common::{DEMO_MODEL, Gate, Print, create_journal, log_latency, print_
 /// Monday 2024-01-01 00:00 UTC, where every demo begins.
 const START: Nanos = Nanos(1_704_067_200_000_000_000);
 
+/// Costs and threshold that the demo's model was trained for.
+const DEMO_CONFIG: &str = include_str!("../../models/demo.toml");
+
 /// Arguments of `pawl demo`.
 #[derive(Args)]
 #[command(after_help = "Example:\n  pawl demo --seconds 5 --seed 7 --instruments 2")]
@@ -36,6 +39,9 @@ pub(super) struct DemoArguments {
     /// Hours of market time
     #[arg(long, default_value_t = 72, value_parser = clap::value_parser!(u64).range(1..=8760))]
     hours: u64,
+    /// Let every signal pass: what the rule loses without the model
+    #[arg(long)]
+    no_gate: bool,
     /// Write a journal of the run into this new folder
     #[arg(long)]
     journal: Option<PathBuf>,
@@ -63,9 +69,9 @@ pub(super) fn synthetic_market(
 /// One [`Failure`].
 pub(super) fn run(arguments: &DemoArguments) -> Result<(), Failure> {
     let print = Print::from_flags(arguments.json, arguments.timings);
-    let mut config = Config::default();
+    let mut config = Config::parse(DEMO_CONFIG, Path::new("models/demo.toml"))?;
     config.paper.seed = arguments.seed;
-    let gate = Gate::shipped(DEMO_MODEL, "models/demo.json");
+    let gate = if arguments.no_gate { Gate::Open } else { Gate::shipped(DEMO_MODEL, "models/demo.json") };
     let (instruments, market) = synthetic_market(arguments.seed, usize::from(arguments.instruments), arguments.hours)?;
     let balance = Money::whole(10_000);
     let engine = Engine::new(&config.engine(), gate.oracle(&config)?, &instruments, 1)?;
@@ -81,8 +87,13 @@ pub(super) fn run(arguments: &DemoArguments) -> Result<(), Failure> {
     }
     if !print.is_json() {
         println!(
-            "pawl demo: {} synthetic instruments, {} hours of market time, seed {}. Synthetic prices: not evidence of profit.\n",
-            arguments.instruments, arguments.hours, arguments.seed
+            "pawl demo: {} synthetic instruments, {} hours of market time, seed {}. Synthetic prices: not evidence of profit.\nA fill costs {} bp, which is more than the rule earns; the gate passes p > {} ({}).\n",
+            arguments.instruments,
+            arguments.hours,
+            arguments.seed,
+            config.paper.fee_basis_points,
+            config.oracle.threshold,
+            if arguments.no_gate { "and is off: this is the rule alone" } else { "--no-gate shows the rule alone" }
         );
     }
     session.start(balance, START)?;
