@@ -8,8 +8,6 @@
 //! `p50` is the median over batches of 64 calls; `p99.9` is of single calls, the timer's own cost
 //! taken off. libxgboost stands beside these in the bench of `tools/train`.
 
-#![expect(missing_docs, reason = "a program, not a library")]
-
 use std::fmt::Write;
 use std::hint::black_box;
 use std::time::Instant;

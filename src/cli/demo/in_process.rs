@@ -1,6 +1,7 @@
 //! The demo in virtual time: the synthetic market and the whole engine in one thread.
 
 use std::io::{IsTerminal, Write};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use crate::config::Config;
@@ -18,6 +19,9 @@ use crate::cli::common::{DEMO_MODEL, Gate, Print, create_journal, log_latency, p
 /// Monday 2024-01-01 00:00 UTC, where every demo begins.
 const START: Nanos = Nanos(1_704_067_200_000_000_000);
 
+/// Costs and threshold that the demo's model was trained for.
+const DEMO_CONFIG: &str = include_str!("../../../models/demo.toml");
+
 /// The synthetic market and its instruments.
 pub(in crate::cli) fn synthetic_market(
     seed: u64,
@@ -34,9 +38,9 @@ pub(in crate::cli) fn synthetic_market(
 /// One [`Failure`].
 pub(super) fn run(arguments: &DemoArguments) -> Result<(), Failure> {
     let print = Print::from_flags(arguments.json, arguments.timings);
-    let mut config = Config::default();
+    let mut config = Config::parse(DEMO_CONFIG, Path::new("models/demo.toml"))?;
     config.paper.seed = arguments.seed;
-    let gate = Gate::shipped(DEMO_MODEL, "models/demo.json");
+    let gate = if arguments.no_gate { Gate::Open } else { Gate::shipped(DEMO_MODEL, "models/demo.json") };
     let (instruments, market) = synthetic_market(arguments.seed, usize::from(arguments.instruments), arguments.hours)?;
     let balance = Money::whole(10_000);
     let engine = Engine::new(&config.engine(), gate.oracle(&config)?, &instruments, 1)?;
@@ -52,8 +56,13 @@ pub(super) fn run(arguments: &DemoArguments) -> Result<(), Failure> {
     }
     if !print.is_json() {
         println!(
-            "pawl demo: {} synthetic instruments, {} hours of market time, seed {}. Synthetic prices: not evidence of profit.\n",
-            arguments.instruments, arguments.hours, arguments.seed
+            "pawl demo: {} synthetic instruments, {} hours of market time, seed {}. Synthetic prices: not evidence of profit.\nA fill costs {} bp, which is more than the rule earns; the gate passes p > {} ({}).\n",
+            arguments.instruments,
+            arguments.hours,
+            arguments.seed,
+            config.paper.fee_basis_points,
+            config.oracle.threshold,
+            if arguments.no_gate { "and is off: this is the rule alone" } else { "--no-gate shows the rule alone" }
         );
     }
     session.start(balance, START)?;

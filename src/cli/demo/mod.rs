@@ -36,6 +36,9 @@ pub(super) struct DemoArguments {
     /// No sockets and no processes: virtual time; the pace changes, the result does not
     #[arg(long)]
     in_process: bool,
+    /// Let every signal pass: what the rule loses without the model
+    #[arg(long)]
+    no_gate: bool,
     /// Hours of market time
     #[arg(long, default_value_t = 72, requires = "in_process", value_parser = clap::value_parser!(u64).range(1..=8760))]
     hours: u64,

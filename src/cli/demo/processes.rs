@@ -93,8 +93,11 @@ pub(super) fn run(arguments: &DemoArguments) -> Result<(), Failure> {
     println!("  venue, guardian and engine are three processes; {url} is the venue\n");
     // A demo of no time at all shows the start and the end.
     let seconds = arguments.seconds.max(1).to_string();
+    let gate: &[&str] = if arguments.no_gate { &["--no-gate"] } else { &["--model", "model.json"] };
     let status = pawl(&folder)?
-        .args(["run", "--model", "model.json", "--seconds", &seconds])
+        .arg("run")
+        .args(gate)
+        .args(["--seconds", &seconds])
         .stderr(if std::io::IsTerminal::is_terminal(&std::io::stderr()) {
             Stdio::inherit()
         } else {
@@ -167,6 +170,7 @@ guardian_required = true
 [live]
 mode = "demo"
 [venue]
+kind = "binance-futures"
 symbols = [{list}]
 endpoint = "{url}"
 [guardian]
@@ -192,7 +196,7 @@ fn pawl(folder: &Folder) -> Result<Command, Failure> {
 
 fn start_venue(folder: &Folder, seed: u64, symbols: &[String]) -> Result<(Process, String), Failure> {
     let mut command = pawl(folder)?;
-    command.args(["venue", "--symbols", &symbols.join(","), "--seed", &seed.to_string()]);
+    command.args(["venue", "--market", "futures", "--symbols", &symbols.join(","), "--seed", &seed.to_string()]);
     command.args(["--speed", &SPEED.to_string(), "--taker-fee", "1", "--maker-fee", "1", "--ready-file", "ready.json"]);
     let log = folder.log("venue")?;
     command.stdout(Stdio::null()).stderr(log);

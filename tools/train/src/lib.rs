@@ -52,7 +52,9 @@ pub enum TrainError {
     #[error(transparent)]
     Oracle(#[from] pawl::oracle::OracleError),
     /// pawl and libxgboost answer differently.
-    #[error("row {row:?}: libxgboost answers margin {expected}, pawl {found}; this is a bug of pawl, the model was not written")]
+    #[error(
+        "row {row:?}: libxgboost answers margin {expected}, pawl {found}; this is a bug of pawl, the model was not written"
+    )]
     Parity {
         /// The row.
         row: pawl::oracle::Row,

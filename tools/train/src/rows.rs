@@ -102,16 +102,12 @@ impl Origin {
         })
     }
 
-    /// The instruments and the market events of the series, given to `visit` in order.
+    /// The instruments and the market events of the series, in order.
     ///
     /// # Errors
-    /// What cannot be read, or what `visit` returns.
-    pub fn for_each_event(
-        &self,
-        config: &Config,
-        mut visit: impl FnMut(&InstrumentTable, &Event) -> Result<(), TrainError>,
-    ) -> Result<InstrumentTable, TrainError> {
-        match self {
+    /// What cannot be opened; an event that cannot be read is an error in its place.
+    pub fn open(&self, config: &Config) -> Result<(InstrumentTable, Market), TrainError> {
+        Ok(match self {
             Self::File(path) => {
                 let files = [path.clone()];
                 let options = Options { format: None, on_bad_line: OnBadLine::Stop, symbol: None };
@@ -121,40 +117,32 @@ impl Origin {
                 };
                 let specs: Vec<InstrumentSpec> = data::survey(&files, &options)?.iter().map(spec).collect();
                 let symbols: Vec<String> = specs.iter().map(|spec| spec.symbol.clone()).collect();
-                let table = InstrumentTable::new(specs)?;
                 let mut source = Source::open(&files, &options, &symbols)?;
-                while let Some(event) = source.next_event() {
-                    visit(&table, &event?)?;
-                }
-                Ok(table)
+                let market =
+                    std::iter::from_fn(move || source.next_event().map(|event| event.map_err(TrainError::from)));
+                (InstrumentTable::new(specs)?, Box::new(market) as Market)
             }
             Self::Journal(path) => {
                 let session = SessionReader::open(path)?;
                 let table = InstrumentTable::new(session.info().instruments.iter().cloned())?;
                 let mut stream = session.stream(StreamName::Input)?;
-                while let Some(event) = stream.next_event() {
-                    let event = event?;
-                    if matches!(event.kind, EventKind::Quote | EventKind::Trade | EventKind::Gap) {
-                        visit(&table, &event)?;
-                    }
-                }
-                Ok(table)
+                let events =
+                    std::iter::from_fn(move || stream.next_event().map(|event| event.map_err(TrainError::from)));
+                let of_market = |event: &Result<Event, TrainError>| {
+                    event.as_ref().map_or(true, |event| {
+                        matches!(event.kind, EventKind::Quote | EventKind::Trade | EventKind::Gap)
+                    })
+                };
+                (table, Box::new(events.filter(of_market)))
             }
             Self::Synthetic { seed, hours } => {
-                let table = InstrumentTable::new(synthetic::specs(1))?;
-                for event in SyntheticMarket::new(*seed, 1, START, Span::seconds(hours * 3600)) {
-                    visit(&table, &event)?;
-                }
-                Ok(table)
+                let market = SyntheticMarket::new(*seed, 1, START, Span::seconds(hours * 3600));
+                (InstrumentTable::new(synthetic::specs(1))?, Box::new(market.map(Ok)))
             }
             Self::RandomWalk { seed, hours } => {
-                let table = InstrumentTable::new(synthetic::specs(1))?;
-                for event in random_walk(*seed, *hours) {
-                    visit(&table, &event)?;
-                }
-                Ok(table)
+                (InstrumentTable::new(synthetic::specs(1))?, Box::new(random_walk(*seed, *hours).map(Ok)))
             }
-        }
+        })
     }
 
     /// Every labelled signal of the series.
@@ -162,26 +150,29 @@ impl Origin {
     /// # Errors
     /// What cannot be read.
     pub fn rows(&self, config: &Config) -> Result<Vec<TrainingRow>, TrainError> {
+        let (table, market) = self.open(config)?;
+        let mut labeller =
+            Labeller::new(&config.engine(), Fees::of(&config.paper), &table).map_err(EngineError::from)?;
         let mut rows = Vec::new();
-        // The instruments are known with the first event only.
-        let mut events: Vec<Event> = Vec::new();
-        let table = self.for_each_event(config, |_, event| {
-            events.push(*event);
-            Ok(())
-        })?;
-        let mut labeller = Labeller::new(&config.engine(), Fees::of(&config.paper), &table).map_err(EngineError::from)?;
-        for event in &events {
-            labeller.on_event(event, |signal| rows.push(TrainingRow::of(&signal)));
+        for event in market {
+            labeller.on_event(&event?, |signal| rows.push(TrainingRow::of(&signal)));
         }
         Ok(rows)
     }
 }
 
+/// Market events, each readable or not.
+pub type Market = Box<dyn Iterator<Item = Result<Event, TrainError>>>;
+
 /// Rows of several series in the order in which their signals were raised.
 ///
 /// # Errors
 /// What cannot be read.
-pub fn collect(origins: &[Origin], config: &Config, mut progress: impl FnMut(usize)) -> Result<Vec<TrainingRow>, TrainError> {
+pub fn collect(
+    origins: &[Origin],
+    config: &Config,
+    mut progress: impl FnMut(usize),
+) -> Result<Vec<TrainingRow>, TrainError> {
     let mut rows = Vec::new();
     for (done, origin) in origins.iter().enumerate() {
         rows.extend(origin.rows(config)?);
@@ -201,6 +192,11 @@ pub fn random_walk(seed: u64, hours: u64) -> impl Iterator<Item = Event> {
         let now = START.plus(Span::seconds(step * 5));
         let bid = Price::from_units(ticks as i64 * TICK);
         let ask = Price::from_units((ticks as i64 + 1) * TICK);
-        Quote { bid, ask, bid_qty: Qty::whole(1), ask_qty: Qty::whole(1) }.event(EventKind::Quote, InstrumentId(0), now, now)
+        Quote { bid, ask, bid_qty: Qty::whole(1), ask_qty: Qty::whole(1) }.event(
+            EventKind::Quote,
+            InstrumentId(0),
+            now,
+            now,
+        )
     })
 }

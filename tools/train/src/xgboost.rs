@@ -90,7 +90,8 @@ impl Xgboost {
     /// # Errors
     /// As [`Xgboost::load`].
     pub fn open(path: &Path) -> Result<Self> {
-        let absent = |error: libloading::Error| XgboostError::Absent { path: path.to_owned(), reason: error.to_string() };
+        let absent =
+            |error: libloading::Error| XgboostError::Absent { path: path.to_owned(), reason: error.to_string() };
         // SAFETY: loading runs the library's initialisers; it is the one the user installed and named.
         let library = unsafe { Library::new(path) }.map_err(absent)?;
         let (mut major, mut minor, mut patch) = (0, 0, 0);
@@ -127,7 +128,11 @@ impl Xgboost {
 }
 
 fn check_version(major: i32, minor: i32, patch: i32) -> Result<()> {
-    if (major, minor) >= (3, 1) { Ok(()) } else { Err(XgboostError::TooOld { found: format!("{major}.{minor}.{patch}") }) }
+    if (major, minor) >= (3, 1) {
+        Ok(())
+    } else {
+        Err(XgboostError::TooOld { found: format!("{major}.{minor}.{patch}") })
+    }
 }
 
 /// Rows with labels, inside libxgboost.
