@@ -413,7 +413,7 @@ fn overhead(scale: Scale) {
     let alone = Overhead::measure(clock);
     println!(
         "measuring: fused engine {bare:.1} ns an event without, {measured:.1} with every event measured end to end and hops on \
-         one in 16: {:.1} ns more (budget {:.0}); stamp {:.1}, record {:.1}, event {:.1}, hop {:.1} ns",
+         one in 64: {:.1} ns more (budget {:.0}); stamp {:.1}, record {:.1}, event {:.1}, hop {:.1} ns",
         measured - bare,
         Overhead::BUDGET_NS,
         alone.stamp_ns,
@@ -444,7 +444,7 @@ fn recorded(events: &[Event], clock: &StampClock) -> f64 {
     let began = clock.now_ordered();
     for (number, event) in events.iter().enumerate() {
         recorder.begin(recorder.clock().now());
-        if number % 16 == 0 {
+        if number % 64 == 0 {
             recorder.begin_hops();
             engine.on_event(event, &mut out, &mut Marks(&mut recorder));
         } else {

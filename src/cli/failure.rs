@@ -6,12 +6,14 @@ use crate::config::ConfigError;
 use crate::core::InstrumentError;
 use crate::data::DataError;
 use crate::engine::EngineError;
+use crate::engine::layout::LayoutError;
 use crate::journal::JournalError;
 use crate::notify::NotifyError;
 use crate::oracle::{GoldenError, ModelError, OracleError};
 use crate::report::latency::LatencyError;
 use crate::venue::paper::PaperError;
 use crate::venue::server::{FeedError, ServerError};
+use crate::worlds::layout_replay::LayoutReplayError;
 use crate::worlds::live::prepare::PrepareError;
 
 /// A command's failure.
@@ -47,6 +49,12 @@ pub enum Failure {
     /// The notifier cannot start, or a test message was not delivered.
     #[error(transparent)]
     Notify(#[from] NotifyError),
+    /// The layout is refused.
+    #[error(transparent)]
+    Layout(#[from] LayoutError),
+    /// A replay on threads came to no verdict.
+    #[error(transparent)]
+    LayoutReplay(#[from] LayoutReplayError),
     /// Latencies cannot be written or read.
     #[error(transparent)]
     Latency(#[from] LatencyError),
@@ -122,6 +130,7 @@ impl Failure {
             | Self::Prepare(PrepareError::NoSymbols | PrepareError::Endpoint(_) | PrepareError::Mode(_))
             | Self::Config(_)
             | Self::Engine(_)
+            | Self::Layout(_)
             | Self::Instrument(_)
             | Self::Paper(_)
             | Self::Oracle(_)
@@ -139,6 +148,7 @@ impl Failure {
             | Self::Refused(_)
             | Self::Ended(_)
             | Self::Latency(_)
+            | Self::LayoutReplay(_)
             | Self::Unfit(_)
             | Self::Model { .. }
             | Self::Golden { .. }

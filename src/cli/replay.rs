@@ -11,12 +11,15 @@ use crate::config::{Config, differing_keys};
 use crate::core::crc::crc32c_portable;
 use crate::core::payload::Decision;
 use crate::core::{Event, EventKind, InstrumentTable, Nanos, OrderId, Payload};
+use crate::engine::layout::{Layout, ThreadParams};
+use crate::engine::machine::{Machine, SystemFiles};
 use crate::engine::{Engine, NoProbe};
 use crate::journal::{Position, Selection, SessionReader, StreamName, payload_fields, side_name};
 use crate::oms::Outbox;
 use crate::oracle::Oracle;
-use crate::report::Progress;
+use crate::report::{Progress, latency};
 use crate::worlds::explain::{explain, plain};
+use crate::worlds::layout_replay::verify_on;
 use crate::worlds::replay::{Difference, GateCount, Scope, Verdict, compare};
 
 use super::Failure;
@@ -54,6 +57,10 @@ pub(super) struct ReplayArguments {
     /// next order, q to stop
     #[arg(long)]
     step: bool,
+    /// Replay on the threads of this layout and compare: auto, fused, split, pipeline, or `config` for
+    /// the `[threads]` table of --config; results never differ, latencies do, and are shown
+    #[arg(long, value_name = "LAYOUT", conflicts_with_all = ["explain", "speed", "step", "from", "until", "instrument"])]
+    layout: Option<String>,
     /// What if: this gate threshold instead of the recorded one
     #[arg(long)]
     threshold: Option<f32>,
@@ -110,6 +117,9 @@ pub(super) fn run(arguments: &ReplayArguments) -> Result<(), Failure> {
     for change in &plan.changes {
         println!("what if: {change}");
     }
+    if let Some(name) = &arguments.layout {
+        return on_layout(&session, engine, name, &plan.config.threads, plan.instruments.len());
+    }
     let (from, until) = (arguments.from, arguments.until);
     if arguments.step || arguments.speed.is_some() {
         let selection = Selection { instrument, from, until, ..Selection::default() };
@@ -125,6 +135,41 @@ pub(super) fn run(arguments: &ReplayArguments) -> Result<(), Failure> {
     })?;
     progress.finish();
     judge(&session, &verdict, !plan.changes.is_empty(), arguments.verify)
+}
+
+/// Replays on the threads of a layout, compares, and shows what the hops cost.
+fn on_layout(
+    session: &SessionReader,
+    engine: Engine,
+    name: &str,
+    configured: &ThreadParams,
+    instruments: usize,
+) -> Result<(), Failure> {
+    let params = match name {
+        "config" => configured.clone(),
+        name => {
+            let layout = name.parse().map_err(|error| Failure::Usage(format!("--layout: {error}")))?;
+            ThreadParams { layout, ..ThreadParams::default() }
+        }
+    };
+    let machine = Machine::read(&SystemFiles::of_this_machine());
+    let layout = Layout::resolve(&params, &machine)?;
+    let (verdict, recorders) = verify_on(session, engine, &layout, instruments)?;
+    if let Some((recorded, recomputed)) = verdict.difference {
+        let side = |event: Option<Event>| event.map_or_else(|| "nothing".to_owned(), |event| format!("{event:?}"));
+        let (recorded, recomputed) = (side(recorded), side(recomputed));
+        return Err(Failure::Different(format!(
+            "different after {} equal outputs on {layout}\n  recorded   {recorded}\n  recomputed {recomputed}",
+            verdict.outputs
+        )));
+    }
+    let (inputs, outputs) = (verdict.inputs, verdict.outputs);
+    println!("identical on {layout}: {inputs} inputs replayed, {outputs} outputs equal to the journal");
+    for (group, recorder) in layout.groups.iter().zip(recorders) {
+        let rows = latency::frame_rows(&recorder.into_last_frame());
+        println!("\nThread {}, one input at a time\n{}", group.name(), latency::latency_text(&rows));
+    }
+    Ok(())
 }
 
 /// The configuration and model to run with. What the user changed is named, and what somebody

@@ -12,6 +12,8 @@ use crate::config::Config;
 use crate::config::live::Mode;
 use crate::core::{InstrumentTable, Money};
 use crate::engine::Engine;
+use crate::engine::layout::{Layout, LayoutName};
+use crate::engine::machine::{Machine, SystemFiles};
 use crate::report::latency::Basis;
 use crate::snapshot::{EnginePage, EnginePlan, EngineReader, EngineState, GuardianWatch};
 use crate::venue::paper::PaperVenue;
@@ -58,6 +60,7 @@ pub(super) struct RunArguments {
 pub(super) fn run(arguments: &RunArguments) -> Result<(), Failure> {
     let mut config = Config::load(&arguments.config)?;
     super::config::check_ranges(&config)?;
+    check_layout(&config)?;
     let mode = config.live.mode;
     prepare::check_mode(mode, &config.venue, arguments.yes_live)?;
     if let Some(refusal) = crate::guardian::latch::check(&config.live.state).refusal() {
@@ -103,6 +106,17 @@ pub(super) fn run(arguments: &RunArguments) -> Result<(), Failure> {
         }
     }
     report(outcome, &prepared.instruments, arguments.json)
+}
+
+/// A live session runs its stages on one thread so far: another layout is refused, not ignored.
+fn check_layout(config: &Config) -> Result<(), Failure> {
+    let layout = Layout::resolve(&config.threads, &Machine::read(&SystemFiles::of_this_machine()))?;
+    if layout.groups.len() > 1 && config.threads.layout != LayoutName::Auto {
+        return Err(Failure::Usage(format!(
+            "threads.layout: expected \"auto\" or \"fused\", found {layout}; a live session runs on one thread so far"
+        )));
+    }
+    Ok(())
 }
 
 /// Builds the session around a wire and runs it.

@@ -66,6 +66,20 @@ pub enum LayoutName {
     Groups,
 }
 
+impl std::str::FromStr for LayoutName {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "auto" => Ok(Self::Auto),
+            "fused" => Ok(Self::Fused),
+            "split" => Ok(Self::Split),
+            "pipeline" => Ok(Self::Pipeline),
+            other => Err(format!("expected auto, fused, split or pipeline, found {other:?}")),
+        }
+    }
+}
+
 /// One thread of one's own layout.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -120,7 +120,7 @@ pub(super) struct Context<'a> {
 
 impl Context<'_> {
     /// One event in this many has its hops timed.
-    const HOPS_EVERY: u32 = 16;
+    const HOPS_EVERY: u32 = 64;
 
     /// True when the hops of the next event are to be timed.
     #[inline]
@@ -457,10 +457,10 @@ thread_local! {
 }
 
 /// How long a panicking thread waits for the order manager's to close the journal.
-const LAST_WORDS: Duration = Duration::from_millis(250);
+const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// Has a panic on a thread of the engine throw the switch before anything else, and wait until the order
-/// manager's thread has stopped entering and closed the journal, 250 ms at most. For programs in which
+/// manager's thread has stopped entering and closed the journal, one second at most. For programs in which
 /// a panic ends the process; its exit status then is that of an abort.
 pub fn orderly_panics() {
     let before = std::panic::take_hook();

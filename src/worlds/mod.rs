@@ -3,6 +3,7 @@
 
 pub mod explain;
 pub mod labels;
+pub mod layout_replay;
 pub mod live;
 pub mod replay;
 pub mod session;

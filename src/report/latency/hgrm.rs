@@ -40,9 +40,10 @@ pub fn hgrm(histogram: &Histogram<u64>, unit: f64) -> String {
     // Writing to a string cannot fail.
     let _ = writeln!(out, "{:>12} {:>14} {:>10} {:>14}\n", "Value", "Percentile", "TotalCount", "1/(1-Percentile)");
     for (value, percent, total) in steps(histogram) {
-        let (value, quantile) = (value as f64 / unit, percent / 100.0);
+        // The reference rounds halves up, this language to even: a nudge makes them agree.
+        let (value, quantile) = (value as f64 / unit, (percent / 100.0).next_up());
         if percent < 100.0 {
-            let distance = 1.0 / (1.0 - quantile);
+            let distance = 1.0 / (1.0 - percent / 100.0);
             let _ = writeln!(out, "{value:12.digits$} {quantile:2.12} {total:10} {distance:14.2}");
         } else {
             let _ = writeln!(out, "{value:12.digits$} {quantile:2.12} {total:10}");

@@ -14,7 +14,7 @@ pub struct Overhead {
     pub record_ns: f64,
     /// One event end to end: a stamp at its arrival, one at its end, one span recorded.
     pub event_ns: f64,
-    /// One more hop timed: two ordered stamps and one span recorded.
+    /// One more hop timed: an ordered stamp and one span recorded.
     pub hop_ns: f64,
 }
 

@@ -45,7 +45,7 @@ const EQUITY_SAMPLE: u64 = 60 * crate::core::time::SECOND;
 /// While ending, the order to flatten is repeated this often.
 const FLATTEN_EVERY: u64 = crate::core::time::SECOND;
 /// Hops are timed on one event in this many, the whole way on all others.
-pub const HOPS_EVERY: u64 = 16;
+pub const HOPS_EVERY: u64 = 64;
 /// A parked loop looks up at least this often: the heartbeat must beat.
 const LONGEST_NAP: Duration = Duration::from_millis(1);
 
