@@ -1,6 +1,7 @@
 //! `pawl replay`: feed a journal back to the engine, compare every decision, or look at it step by
 //! step; and ask why an order was sent.
 
+use std::fmt::Write as _;
 use std::io::{BufRead, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -307,7 +308,8 @@ fn describe(session: &SessionReader, difference: &Difference) -> String {
         for ((name, old), (_, new)) in payload_fields(&old).into_iter().zip(payload_fields(&new)) {
             // Compared as text: a NaN is equal to itself here.
             if old.to_string() != new.to_string() {
-                text.push_str(&format!("\n    {name}: recorded {old}, recomputed {new}"));
+                // Writing to a string cannot fail.
+                let _ = write!(text, "\n    {name}: recorded {old}, recomputed {new}");
             }
         }
     }

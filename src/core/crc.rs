@@ -26,15 +26,15 @@ pub fn crc32c_record(words: [u64; 7], tail: u32) -> u32 {
         for word in words {
             // SAFETY: the processor has SSE 4.2, checked above; the instruction touches two registers.
             unsafe {
-                std::arch::asm!("crc32 {0}, {1}", inout(reg) crc, in(reg) word, options(pure, nomem, nostack, preserves_flags))
-            };
+                std::arch::asm!("crc32 {0}, {1}", inout(reg) crc, in(reg) word, options(pure, nomem, nostack, preserves_flags));
+            }
         }
         // The upper half is zero after each instruction, so nothing is cut here.
         let mut crc = crc as u32;
         // SAFETY: as above.
         unsafe {
-            std::arch::asm!("crc32 {0:e}, {1:e}", inout(reg) crc, in(reg) tail, options(pure, nomem, nostack, preserves_flags))
-        };
+            std::arch::asm!("crc32 {0:e}, {1:e}", inout(reg) crc, in(reg) tail, options(pure, nomem, nostack, preserves_flags));
+        }
         return !crc;
     }
     crc32c_record_portable(words, tail)
