@@ -46,8 +46,8 @@ impl<T, O: Order> Pointer<T> for LoomPointer<T, O> {
 struct Frame(UnsafeCell<u64>);
 
 impl Frame {
-    fn new() -> Box<Self> {
-        Box::new(Self(UnsafeCell::new(0)))
+    fn new() -> Self {
+        Self(UnsafeCell::new(0))
     }
 
     fn add(&self, count: u64) {
@@ -71,11 +71,11 @@ type LoomSlot<O> = Slot<Frame, LoomPointer<Frame, O>>;
 fn check<O: Order>() {
     loom::model(|| {
         let (full, empty) = (Arc::new(LoomSlot::<O>::default()), Arc::new(LoomSlot::<O>::default()));
-        empty.put(Frame::new());
+        empty.put(Box::new(Frame::new()));
         let hot = {
             let (full, empty) = (Arc::clone(&full), Arc::clone(&empty));
             loom::thread::spawn(move || {
-                let mut frame = Frame::new();
+                let mut frame = Box::new(Frame::new());
                 for _ in 0..3 {
                     frame.add(1);
                     if let Some(spare) = empty.take() {

@@ -110,7 +110,7 @@ struct RecordedOrders {
     inputs: Arc<Vec<Event>>,
     seen: usize,
     outputs: Vec<u8>,
-    closed: Option<Option<String>>,
+    closed: Vec<Option<String>>,
 }
 
 impl OrderSide for RecordedOrders {
@@ -141,8 +141,7 @@ impl OrderSide for RecordedOrders {
     }
 
     fn close(&mut self, failure: Option<&str>) {
-        assert!(self.closed.is_none(), "closed twice");
-        self.closed = Some(failure.map(str::to_owned));
+        self.closed.push(failure.map(str::to_owned));
     }
 }
 
@@ -179,7 +178,7 @@ fn recorders(layout: &Layout) -> Vec<Recorder> {
 fn drive(inputs: &Arc<Vec<Event>>, debounce: Span, layout: &Layout) -> Ended<RecordedMarket, RecordedOrders> {
     let market: Vec<Event> = inputs.iter().filter(|input| is_market_side(input)).copied().collect();
     let market = RecordedMarket { events: market.into_iter(), clock: StampClock::calibrate() };
-    let orders = RecordedOrders { inputs: Arc::clone(inputs), seen: 0, outputs: Vec::new(), closed: None };
+    let orders = RecordedOrders { inputs: Arc::clone(inputs), seen: 0, outputs: Vec::new(), closed: Vec::new() };
     // One at a time, so that the order of the recording is kept to the event.
     let options = RunOptions { ring: 256, batch: 1, instruments: INSTRUMENTS };
     run(engine(debounce), (market, orders), layout, recorders(layout), &options, &Arc::new(Switch::default()))
@@ -205,7 +204,7 @@ fn every_layout_and_every_way_to_wait_gives_the_recorded_bytes() {
                 assert_eq!(ended.inputs, inputs.len() as u64, "{layout}");
                 assert_eq!(ended.orders.outputs.len(), outputs.len(), "{layout}");
                 assert!(ended.orders.outputs == outputs, "{layout}: other bytes");
-                assert_eq!(ended.orders.closed, Some(None));
+                assert_eq!(ended.orders.closed, [None], "closed once, without a failure");
                 let last = ended.recorders.into_iter().next_back().unwrap().into_last_frame();
                 assert!(!last.hop(Hop::Total).is_empty() && last.hop(Hop::Ring).is_empty() == (threads.len() == 1));
                 runs += 1;

@@ -1,5 +1,6 @@
 //! `pawl report`: what a session's folder tells about it.
 
+use std::fmt::Write as _;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
@@ -96,7 +97,8 @@ fn print(arguments: &LatencyArguments, report: &LatencyReport) -> Result<(), Fai
         let mut text = latency::report_text(report, &Style::for_stdout());
         let files = [&arguments.html, &arguments.hlog, &arguments.hgrm];
         for path in files.into_iter().flatten() {
-            text.push_str(&format!("\nwrote {}", path.display()));
+            // Writing to a string cannot fail.
+            let _ = write!(text, "\nwrote {}", path.display());
         }
         writeln!(out, "{}", text.trim_end())
     };

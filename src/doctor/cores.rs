@@ -202,7 +202,7 @@ fn active_interrupts(table: &str, cores: &BTreeSet<usize>) -> BTreeSet<String> {
         .filter_map(|line| {
             let (number, counts) = line.split_once(':')?;
             let fired = columns.iter().zip(counts.split_whitespace());
-            let mut fired = fired.filter(|(core, count)| cores.contains(core) && *count != &"0"[..]);
+            let mut fired = fired.filter(|(core, count)| cores.contains(core) && *count != "0");
             fired.next().map(|_| number.trim().to_owned())
         })
         .collect()

@@ -40,19 +40,19 @@ fn swap(files: &SystemFiles) -> Finding {
     )
 }
 
-/// A row of `/proc/self/limits`: the soft limit, `None` for unlimited.
-fn limit(files: &SystemFiles, name: &str) -> Option<Option<u64>> {
+/// A row of `/proc/self/limits`: the soft limit, all there is for unlimited.
+fn limit(files: &SystemFiles, name: &str) -> Option<u64> {
     let text = files.read("/proc/self/limits")?;
     let row = text.lines().find_map(|line| line.strip_prefix(name))?;
     let soft = row.split_whitespace().next()?;
-    if soft == "unlimited" { Some(None) } else { soft.parse().ok().map(Some) }
+    if soft == "unlimited" { Some(u64::MAX) } else { soft.parse().ok() }
 }
 
 fn memory_lock(files: &SystemFiles) -> Finding {
     let found = match limit(files, "Max locked memory") {
         None => (Unknown, "/proc/self/limits cannot be read".to_owned()),
-        Some(None) => (Ok, "unlimited".to_owned()),
-        Some(Some(bytes)) => (verdict(bytes >= MEMLOCK_BYTES, Warn), format!("{} KiB", bytes >> 10)),
+        Some(u64::MAX) => (Ok, "unlimited".to_owned()),
+        Some(bytes) => (verdict(bytes >= MEMLOCK_BYTES, Warn), format!("{} KiB", bytes >> 10)),
     };
     let wanted = "256 MiB or more, for [threads] lock_memory";
     Finding::new(
@@ -66,10 +66,10 @@ fn memory_lock(files: &SystemFiles) -> Finding {
 fn real_time(files: &SystemFiles) -> Finding {
     let found = match limit(files, "Max realtime priority") {
         None => (Unknown, "/proc/self/limits cannot be read".to_owned()),
-        Some(None) => (Ok, "any priority".to_owned()),
-        Some(Some(0)) if is_root(files) => (Ok, "as root".to_owned()),
-        Some(Some(0)) => (Warn, "none: [threads] priority will be refused".to_owned()),
-        Some(Some(most)) => (Ok, format!("up to {most}")),
+        Some(u64::MAX) => (Ok, "any priority".to_owned()),
+        Some(0) if is_root(files) => (Ok, "as root".to_owned()),
+        Some(0) => (Warn, "none: [threads] priority will be refused".to_owned()),
+        Some(most) => (Ok, format!("up to {most}")),
     };
     let wanted = "allowed, where [threads] asks for a priority (only worth it on isolated cores)";
     Finding::new("real-time", wanted, found, "LimitRTPRIO=50 in the unit, or CAP_SYS_NICE")

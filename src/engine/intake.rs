@@ -171,7 +171,9 @@ mod tests {
     fn while_there_is_room_everything_passes_in_order() {
         let mut intake = Intake::new(1);
         let events: Vec<Event> = (1..=5).map(|number| event(EventKind::Quote, 0, number)).collect();
-        events.iter().for_each(|event| intake.push(*event, Stamp(0)));
+        for event in &events {
+            intake.push(*event, Stamp(0));
+        }
         assert_eq!(drain(&mut intake), events);
     }
 

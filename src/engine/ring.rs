@@ -87,7 +87,7 @@ impl RingReader {
     pub fn take(&mut self, limit: usize, mut each: impl FnMut(&Parcel)) -> Taken {
         match self.poller.take(limit as u64) {
             Ok(mut guard) => {
-                let count = (&mut guard).len();
+                let count = ExactSizeIterator::len(&&mut guard);
                 for parcel in &mut guard {
                     each(parcel);
                 }

@@ -252,9 +252,9 @@ pub fn run<M: MarketSide, O: OrderSide>(
         starting = std::mem::replace(&mut starting, Ok(())).and_then(|()| all_ready(&readies, layout.groups.len()));
         if starting.is_ok() {
             // A thread that is gone already is heard of by its join.
-            signals.iter().for_each(|go| {
+            for go in &signals {
                 let _ = go.send(());
-            });
+            }
         }
         drop(signals);
         for (thread, parts) in running {
@@ -382,9 +382,9 @@ fn distribute<M: MarketSide, O: OrderSide>(
 /// What a thread had, without its ends of the rings.
 enum Remains<M, O> {
     Alone(Box<Alone<M, O>>),
-    First { market: M, feed: crate::feed::Feed, middle: Middle, intake: IntakeCounters },
-    Between { middle: Middle, batch: usize },
-    Last { orders: O, middle: Middle, desk: Desk, batch: usize },
+    First { market: M, feed: crate::feed::Feed, middle: Box<Middle>, intake: IntakeCounters },
+    Between { middle: Box<Middle>, batch: usize },
+    Last { orders: O, middle: Box<Middle>, desk: Box<Desk>, batch: usize },
 }
 
 fn dismantle<M: MarketSide, O>(work: Work<M, O>) -> Remains<M, O> {
@@ -393,15 +393,15 @@ fn dismantle<M: MarketSide, O>(work: Work<M, O>) -> Remains<M, O> {
         Work::First(first) => {
             let intake = first.counters();
             let First { market, feed, middle, .. } = *first;
-            Remains::First { market, feed, middle, intake }
+            Remains::First { market, feed, middle: Box::new(middle), intake }
         }
         Work::Between(between) => {
             let Between { reader, middle, .. } = *between;
-            Remains::Between { middle, batch: RingReader::largest_batch(&reader) }
+            Remains::Between { middle: Box::new(middle), batch: RingReader::largest_batch(&reader) }
         }
         Work::Last(last) => {
             let Last { orders, reader, middle, desk, .. } = *last;
-            Remains::Last { orders, middle, desk, batch: reader.largest_batch() }
+            Remains::Last { orders, middle: Box::new(middle), desk: Box::new(desk), batch: reader.largest_batch() }
         }
     }
 }

@@ -140,7 +140,7 @@ pub fn rows(sums: &BTreeMap<Hop, Histogram<u64>>) -> Vec<LatencyRow> {
 /// Rows of one thread's only frame.
 pub fn frame_rows(frame: &Frame) -> Vec<LatencyRow> {
     let timed = Hop::all().filter(|hop| !frame.hop(*hop).is_empty());
-    timed.map(|hop| row("", hop, frame.hop(hop))).collect()
+    timed.map(|hop| row("", hop, &frame.hop(hop))).collect()
 }
 
 /// The report of a session, against another one where there is one.
@@ -254,7 +254,7 @@ fn start_of(file: &Path) -> Option<Nanos> {
     let text = std::fs::read_to_string(file).ok()?;
     let line = text.lines().find_map(|line| line.strip_prefix("#[StartTime: "))?;
     let seconds: f64 = line.split_whitespace().next()?.parse().ok()?;
-    (seconds.is_finite() && seconds >= 0.0).then(|| Nanos((seconds * 1e9) as u64))
+    (seconds.is_finite() && seconds >= 0.0).then_some(Nanos((seconds * 1e9) as u64))
 }
 
 #[cfg(test)]
@@ -264,7 +264,9 @@ mod tests {
 
     fn of(values: &[u64], times: u64) -> LatencyRow {
         let mut sum = histogram();
-        values.iter().for_each(|value| sum.record_n(*value, times).unwrap());
+        for value in values {
+            sum.record_n(*value, times).unwrap();
+        }
         row("", Hop::Quant, &sum)
     }
 

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 /// Counters of one thread since it began, or their difference over a time.
+#[expect(clippy::unsafe_derive_deserialize, reason = "the unsafe call fills a value of the system's, not this one")]
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Causes {

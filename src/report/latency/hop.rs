@@ -45,22 +45,18 @@ pub struct Budget {
 /// Name, meaning for a reader, and budget of every hop, in the order of the enumeration.
 const TABLE: [(Hop, &str, &str, Option<Budget>); Hop::COUNT] = [
     (Hop::Unread, "unread", "may have lain unread in the socket", None),
-    (Hop::Decode, "decode", "frame bytes to event", budget(150, 1_000)),
-    (Hop::Journal, "journal", "append to the journal", budget(10, 100)),
+    (Hop::Decode, "decode", "frame bytes to event", Some(Budget { p50: 150, p999: 1_000 })),
+    (Hop::Journal, "journal", "append to the journal", Some(Budget { p50: 10, p999: 100 })),
     (Hop::Feed, "feed", "normalise", None),
-    (Hop::Quant, "quant", "features", budget(25, 100)),
-    (Hop::Oracle, "oracle", "model, when asked", budget(110, 250)),
+    (Hop::Quant, "quant", "features", Some(Budget { p50: 25, p999: 100 })),
+    (Hop::Oracle, "oracle", "model, when asked", Some(Budget { p50: 110, p999: 250 })),
     (Hop::Oms, "oms", "orders, positions, checks", None),
-    (Hop::Ring, "ring", "from one thread to the next", budget(100, 1_000)),
+    (Hop::Ring, "ring", "from one thread to the next", Some(Budget { p50: 100, p999: 1_000 })),
     (Hop::Send, "send", "order to bytes on the wire", None),
-    (Hop::Snapshot, "snapshot", "shared memory", budget(50, 200)),
-    (Hop::Order, "order", "arrival to order, events with one", budget(1_000, 5_000)),
-    (Hop::Total, "total", "arrival to last decision", budget(1_000, 5_000)),
+    (Hop::Snapshot, "snapshot", "shared memory", Some(Budget { p50: 50, p999: 200 })),
+    (Hop::Order, "order", "arrival to order, events with one", Some(Budget { p50: 1_000, p999: 5_000 })),
+    (Hop::Total, "total", "arrival to last decision", Some(Budget { p50: 1_000, p999: 5_000 })),
 ];
-
-const fn budget(p50: u64, p999: u64) -> Option<Budget> {
-    Some(Budget { p50, p999 })
-}
 
 impl Hop {
     /// How many.

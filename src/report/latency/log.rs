@@ -175,7 +175,7 @@ pub type Totals = Vec<(String, BTreeMap<Hop, Histogram<u64>>)>;
 
 /// The cold thread, from outside.
 pub struct LatencyLog {
-    stop: Sender<Vec<Box<Frame>>>,
+    stop: Sender<Vec<Frame>>,
     thread: JoinHandle<Result<Totals, LatencyError>>,
 }
 
@@ -224,7 +224,7 @@ impl LatencyLog {
     /// # Panics
     /// When the cold thread panicked, with its panic.
     pub fn finish(self, recorders: Vec<Recorder>) -> Result<Totals, LatencyError> {
-        let last = recorders.into_iter().map(Recorder::into_last_frame).collect();
+        let last = recorders.into_iter().map(|recorder| *recorder.into_last_frame()).collect();
         // A thread that has gone is heard of by the join.
         let _ = self.stop.send(last);
         self.thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
@@ -242,7 +242,7 @@ struct Sink {
 }
 
 impl Sink {
-    fn run(mut self, stopped: &Receiver<Vec<Box<Frame>>>) -> Result<Totals, LatencyError> {
+    fn run(mut self, stopped: &Receiver<Vec<Frame>>) -> Result<Totals, LatencyError> {
         let mut totals: Totals = self.header.threads.iter().map(|name| (name.clone(), BTreeMap::new())).collect();
         let mut writer = BufWriter::new(&self.file);
         let mut serializer = V2DeflateSerializer::new();
@@ -331,12 +331,12 @@ fn write_frame<W: Write>(
     };
     for hop in Hop::all().filter(|hop| !frame.hop(*hop).is_empty()) {
         let tag = format!("{}@{name}", hop.name());
-        line(frame.hop(hop), Tag::new(&tag))?;
+        line(&frame.hop(hop), Tag::new(&tag))?;
     }
     // The reference tools need a line without a tag; where nothing was timed end to end, an empty one.
     let total = frame.hop(Hop::Total);
     if thread + 1 == threads.len() || !total.is_empty() {
-        line(total, None)?;
+        line(&total, None)?;
     }
     let at = |stamp| clock.date(stamp).0;
     if frame.causes != Causes::default() {

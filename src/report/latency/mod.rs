@@ -8,6 +8,7 @@
 //! |---|---|
 //! | `hop` | what is measured, with budgets |
 //! | `recorder` | the hot side, and how coordinated omission is avoided |
+//! | `tally` | the counts of a histogram, and nothing else |
 //! | `handover` | the slot between the hot and the cold thread |
 //! | `causes` | counters that explain an outlier |
 //! | `overhead` | what measuring costs |
@@ -26,6 +27,7 @@ mod page;
 mod plot;
 mod read;
 mod recorder;
+mod tally;
 mod text;
 
 pub use analyse::{

@@ -155,6 +155,9 @@ fn labels(out: &mut String, mut ends: Vec<(&Curve<'_>, (f64, f64))>, height: f64
     }
 }
 
+/// A figure of a stretch of time.
+type Pick = fn(&TimeRow) -> u64;
+
 /// Over time: median, 99 %, 99.9 % and the largest of each stretch, and the outliers as dots.
 pub(super) fn timeline(points: &[TimeRow], outliers: &[OutlierRow]) -> String {
     const HEIGHT: f64 = 320.0;
@@ -174,13 +177,13 @@ pub(super) fn timeline(points: &[TimeRow], outliers: &[OutlierRow]) -> String {
         LEFT + share.clamp(0.0, 1.0) * (WIDTH - LEFT - RIGHT)
     };
     time_ticks(&mut out, first, length, HEIGHT, &x);
-    let series: [(&str, &str, fn(&TimeRow) -> u64); 4] = [
+    let series: [(&str, &str, Pick); 4] = [
         ("max", "t-max", |point| point.max),
         ("p99.9", "t-p999", |point| point.p999),
         ("p99", "t-p99", |point| point.p99),
         ("p50", "t-p50", |point| point.p50),
     ];
-    let line = |value: fn(&TimeRow) -> u64| {
+    let line = |value: Pick| {
         let path = points.iter().map(|point| format!("{:.1} {:.1}", x(point.from_ns), scale.y(value(point))));
         path.collect::<Vec<_>>().join("L")
     };

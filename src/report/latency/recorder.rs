@@ -1,6 +1,6 @@
 //! The hot side of measuring: one recorder a thread, owned by it, never shared, never allocating.
 //!
-//! A recorder fills a [`Frame`]: a histogram a hop, the worst events, the thread's counters. When an
+//! A recorder fills a [`Frame`]: the counts of a histogram a hop, the worst events, the thread's counters. When an
 //! interval is over and the cold thread has given an empty frame back, the two change places (see
 //! `handover.rs`); when it has not, the interval simply goes on: nothing is lost and nothing waits.
 //!
@@ -24,6 +24,7 @@ use hdrhistogram::Histogram;
 use super::causes::Causes;
 use super::handover::Slot;
 use super::hop::Hop;
+use super::tally::Tally;
 use crate::engine::clock::{Stamp, StampClock};
 
 /// Longest span that a histogram tells apart, a minute; longer ones count as this.
@@ -34,6 +35,9 @@ const DIGITS: u8 = 2;
 pub(super) const OUTLIERS: usize = 16;
 /// Events quicker than this are never outliers: the end-to-end budget at p99.9.
 const OUTLIER_FLOOR_NS: u64 = 5_000;
+
+/// The counters of the thread are read at most this often, nanoseconds: a reading is a system call.
+const SAMPLE_EVERY_NS: u64 = 100_000;
 
 /// A histogram of nanoseconds, as every part of the measurement uses it.
 pub fn histogram() -> Histogram<u64> {
@@ -61,8 +65,8 @@ pub struct Frame {
     pub from: Stamp,
     /// Last instant.
     pub until: Stamp,
-    /// A histogram of nanoseconds for each hop, by its number.
-    pub hops: Vec<Histogram<u64>>,
+    /// Nanoseconds of each hop, by its number.
+    hops: Vec<Tally>,
     /// The slowest events, in no order; at most [`OUTLIERS`].
     pub outliers: Vec<Outlier>,
     /// What the system counted for the thread.
@@ -74,7 +78,7 @@ impl Frame {
         Self {
             from: Stamp(0),
             until: Stamp(0),
-            hops: vec![histogram(); Hop::COUNT],
+            hops: vec![Tally::default(); Hop::COUNT],
             outliers: Vec::with_capacity(OUTLIERS),
             causes: Causes::default(),
         }
@@ -82,14 +86,14 @@ impl Frame {
 
     /// Forgets everything; keeps the memory.
     pub fn clear(&mut self) {
-        self.hops.iter_mut().filter(|hop| !hop.is_empty()).for_each(Histogram::reset);
+        self.hops.iter_mut().for_each(Tally::clear);
         self.outliers.clear();
         self.causes = Causes::default();
     }
 
     /// The histogram of a hop.
-    pub fn hop(&self, hop: Hop) -> &Histogram<u64> {
-        &self.hops[hop as usize]
+    pub fn hop(&self, hop: Hop) -> Histogram<u64> {
+        self.hops[hop as usize].histogram()
     }
 }
 
@@ -125,8 +129,9 @@ pub struct Recorder {
     clock: StampClock,
     frame: Box<Frame>,
     exchange: Option<Arc<Exchange>>,
-    /// Ticks after which a frame is given away.
+    /// Ticks after which a frame is given away, and when that is.
     interval: u64,
+    due: Stamp,
     /// Smallest cost of a pair of ordered stamps: subtracted from each hop.
     overhead_ns: u64,
     began: Stamp,
@@ -139,6 +144,10 @@ pub struct Recorder {
     /// Total from which an event is an outlier.
     outlier_above: u64,
     sampled: (Stamp, Causes),
+    /// What the last sample brought, and over which time.
+    delta: (Causes, u64),
+    /// End of the event before.
+    ended: Stamp,
     reconnects: u64,
 }
 
@@ -163,6 +172,7 @@ impl Recorder {
             frame,
             exchange,
             interval,
+            due: Stamp(now.0.saturating_add(interval)),
             overhead_ns,
             began: now,
             late_ns: 0,
@@ -171,6 +181,8 @@ impl Recorder {
             slowest: None,
             outlier_above: OUTLIER_FLOOR_NS,
             sampled: (now, Causes::of_this_thread()),
+            delta: (Causes::default(), 0),
+            ended: now,
             reconnects: 0,
         }
     }
@@ -188,6 +200,12 @@ impl Recorder {
         self.late_ns = 0;
         self.slowest = None;
         self.hops_timed = false;
+    }
+
+    /// An event is taken up right after the last one ended: no stamp is needed.
+    #[inline]
+    pub fn begin_next(&mut self) {
+        self.begin(self.ended);
     }
 
     /// An event arrived this long before `seen`.
@@ -245,22 +263,23 @@ impl Recorder {
         if nanos > self.outlier_above {
             self.keep_outlier(now, nanos);
         }
-        if now.0.wrapping_sub(self.frame.from.0) >= self.interval {
+        if now >= self.due {
             self.give_away(now);
         }
+        self.ended = now;
     }
 
     /// A span that the caller measured itself, nanoseconds.
     #[inline]
     pub fn record(&mut self, hop: Hop, nanos: u64) {
-        self.frame.hops[hop as usize].saturating_record(nanos);
+        self.frame.hops[hop as usize].count(nanos);
     }
 
     /// Gives a frame away that is due; for threads that are never idle and end no event.
     #[inline]
     pub fn tick(&mut self) {
         let now = self.clock.now();
-        if now.0.wrapping_sub(self.frame.from.0) >= self.interval {
+        if now >= self.due {
             self.give_away(now);
         }
     }
@@ -272,7 +291,7 @@ impl Recorder {
         if self.clock.nanos(self.sampled.0, now) > 10_000_000 {
             self.sample(now);
         }
-        if now.0.wrapping_sub(self.frame.from.0) >= self.interval {
+        if now >= self.due {
             self.give_away(now);
         }
     }
@@ -282,19 +301,23 @@ impl Recorder {
         self.reconnects += 1;
     }
 
-    /// Reads the counters; returns what was counted since the last time, and how long ago that was.
-    fn sample(&mut self, now: Stamp) -> (Causes, u64) {
+    /// Reads the counters: what was counted since the last time, and how long ago that was.
+    fn sample(&mut self, now: Stamp) {
         let causes = Causes { reconnects: self.reconnects, ..Causes::of_this_thread() };
         let delta = causes.since(&self.sampled.1);
         let window = self.clock.nanos(self.sampled.0, now);
         self.sampled = (now, causes);
         self.frame.causes = self.frame.causes.and(&delta);
-        (delta, window)
+        self.delta = (delta, window);
     }
 
     #[cold]
     fn keep_outlier(&mut self, at: Stamp, total_ns: u64) {
-        let (causes, window_ns) = self.sample(at);
+        // Events that grow slower one by one are outliers each: the system is not asked for every one.
+        if self.clock.nanos(self.sampled.0, at) >= SAMPLE_EVERY_NS {
+            self.sample(at);
+        }
+        let (causes, window_ns) = self.delta;
         let outlier = Outlier { at, total_ns, slowest: self.slowest, causes, window_ns };
         let kept = &mut self.frame.outliers;
         if kept.len() < OUTLIERS {
@@ -317,6 +340,7 @@ impl Recorder {
         let unread = exchange.full.put(full);
         debug_assert!(unread.is_none(), "two frames are in circulation: a full one cannot be waiting");
         self.frame.from = now;
+        self.due = Stamp(now.0.saturating_add(self.interval));
         self.outlier_above = OUTLIER_FLOOR_NS;
     }
 
@@ -371,6 +395,22 @@ mod tests {
         let frame = recorder.into_last_frame();
         assert_eq!(frame.outliers.len(), OUTLIERS);
         assert!(frame.outliers.iter().all(|outlier| outlier.total_ns >= 85_000_000), "{:?}", frame.outliers);
+    }
+
+    #[test]
+    fn outliers_in_quick_succession_share_one_reading_of_the_counters() {
+        let mut recorder = recorder();
+        for step in 1..=2_000u64 {
+            recorder.begin(Stamp(recorder.clock.now().0 - 10_000 * step));
+            recorder.end(false);
+        }
+        let mut kept = recorder.into_last_frame().outliers;
+        kept.sort_by_key(|outlier| outlier.at);
+        let shared = kept.windows(2).filter(|pair| pair[0].window_ns == pair[1].window_ns).count();
+        for pair in kept.windows(2).filter(|pair| pair[0].window_ns != pair[1].window_ns) {
+            assert!(pair[1].at.0 - pair[0].at.0 > 0 && pair[1].window_ns >= SAMPLE_EVERY_NS, "{pair:?}");
+        }
+        assert!(shared > 0, "2000 events in a row were each a system call: {kept:?}");
     }
 
     #[test]
