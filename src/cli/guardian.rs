@@ -183,7 +183,7 @@ fn status_text(status: &Status) -> String {
         ),
         ("engine", status.engine.clone()),
     ];
-    lines.iter().map(|(name, value)| format!("{name:<9} {value}\n")).collect()
+    lines.iter().fold(String::new(), |text, (name, value)| text + &format!("{name:<9} {value}\n"))
 }
 
 fn print(text: &str) -> Result<(), Failure> {

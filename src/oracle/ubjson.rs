@@ -289,7 +289,7 @@ mod tests {
         assert!(read(b"[$d#L\x7f\xff\xff\xff\xff\xff\xff\xff\0").unwrap_err().to_string().contains("length"));
         assert!(read(b"[$Z#l\x00\xff\xff\xff").unwrap_err().to_string().contains("numbers"));
         assert!(read(b"Si\xffx").unwrap_err().to_string().contains("length"));
-        assert!(read(&[b'['; 100_000]).unwrap_err().to_string().contains("nesting"));
+        assert!(read(&vec![b'['; 100_000]).unwrap_err().to_string().contains("nesting"));
         assert!(read(b"Z!").unwrap_err().to_string().contains("more bytes"));
     }
 }

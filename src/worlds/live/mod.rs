@@ -315,10 +315,10 @@ impl<W: Wire> Live<W> {
             self.gauges.on_output(output);
             self.collector.on_output(output);
             match output.kind {
-                EventKind::Submit | EventKind::Cancel | EventKind::Query | EventKind::Reconcile => {
-                    if self.guardian.kill() == 0 {
-                        self.wire.command(output, now);
-                    }
+                EventKind::Submit | EventKind::Cancel | EventKind::Query | EventKind::Reconcile
+                    if self.guardian.kill() == 0 =>
+                {
+                    self.wire.command(output, now);
                 }
                 EventKind::TradeCosts => self.collector.on_equity(now, self.engine.equity()),
                 _ => {}
