@@ -65,13 +65,12 @@ impl Fence {
     /// Looks whether it is closed by now; says how, once.
     pub(super) fn poll(&mut self, eye: &Eye, now: u64) -> Option<Fenced> {
         let how = match self.state {
-            State::Open => return None,
             // Another engine than the fenced one: it has no business here.
             State::Closed if eye.handle().is_some() && eye.number() != self.engine => {
                 self.begin(1, true, eye, now);
                 return None;
             }
-            State::Closed => return None,
+            State::Open | State::Closed => return None,
             State::Asked { .. } if eye.handle().is_none() => Fenced::NoEngine,
             State::Asked { latch, .. } if eye.view().is_some_and(|view| view.kill_acknowledged == latch) => {
                 Fenced::Confirmed
