@@ -65,8 +65,8 @@ fn no_flipped_byte_at_any_offset_yields_a_record_that_was_not_written() {
     let good = std::fs::read(&path).unwrap();
     let file = std::fs::OpenOptions::new().write(true).open(&path).unwrap();
     for flip in [0x01, 0x5a, 0xff] {
-        for at in 0..good.len() {
-            file.write_all_at(&[good[at] ^ flip], at as u64).unwrap();
+        for (at, byte) in good.iter().enumerate() {
+            file.write_all_at(&[byte ^ flip], at as u64).unwrap();
             let (events, error) = read(folder.path());
             assert!(is_what_was_written(&events), "byte {at}");
             let found = check(folder.path());
@@ -80,7 +80,7 @@ fn no_flipped_byte_at_any_offset_yields_a_record_that_was_not_written() {
             let (first_bad, listed) = (at.saturating_sub(4096) / 64 + 1, listed.count());
             assert!(listed >= 39, "byte {at}: only one record can be bad: {found}");
             assert!(at < 4096 || first_bad > 40 || events.len() + 1 == first_bad, "byte {at}: {} read", events.len());
-            file.write_all_at(&[good[at]], at as u64).unwrap();
+            file.write_all_at(&[*byte], at as u64).unwrap();
         }
     }
 }

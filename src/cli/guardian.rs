@@ -183,7 +183,8 @@ fn status_text(status: &Status) -> String {
         ),
         ("engine", status.engine.clone()),
     ];
-    lines.iter().fold(String::new(), |text, (name, value)| text + &format!("{name:<9} {value}\n"))
+    let lines: Vec<String> = lines.iter().map(|(name, value)| format!("{name:<9} {value}")).collect();
+    lines.join("\n")
 }
 
 fn print(text: &str) -> Result<(), Failure> {
