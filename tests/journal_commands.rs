@@ -133,9 +133,9 @@ fn compressed_segments_are_read_by_every_command_as_they_are() {
     let before = look();
     let bytes = |name: &str| std::fs::metadata(Path::new(&session).join(name)).map(|found| found.len());
     let plain = bytes("input-000001.seg").unwrap();
-    let segments = std::fs::read_dir(&session).unwrap().filter(|entry| {
-        entry.as_ref().unwrap().path().extension().is_some_and(|end| end == "seg")
-    });
+    let segments = std::fs::read_dir(&session)
+        .unwrap()
+        .filter(|entry| entry.as_ref().unwrap().path().extension().is_some_and(|end| end == "seg"));
     let count = segments.count();
     assert!(said(&["journal", "compress", &session]).starts_with(&format!("{count} segments compressed")));
     assert!(bytes("input-000001.seg").is_err() && bytes("input-000001.seg.zst").unwrap() * 2 < plain);
