@@ -264,6 +264,21 @@ fn too_many_lots_halt_and_the_excess_is_asked_for_until_it_is_gone() {
 }
 
 #[test]
+fn a_second_fat_finger_a_moment_after_the_first_is_closed_at_once() {
+    let mut params = GuardianParams::default();
+    (params.open_lots.action, params.open_lots.clear) = (Level::ReduceOnly, Span::millis(1));
+    let (mut world, mut guard) = (World::new(), Guard::new(&params, Ledger::default(), None));
+    world.pass(&mut guard, Span::seconds(3));
+    for _ in 0..3 {
+        world.engine().snapshot.open_lots = Qty::whole(21);
+        world.tick(10 * MS);
+        assert!(world.look(&mut guard).contains(&Action::Liquidate(Goal::Excess)));
+        world.engine().snapshot.open_lots = Qty::whole(20);
+        world.pass(&mut guard, Span::millis(30));
+    }
+}
+
+#[test]
 fn one_hung_thread_of_two_is_a_dead_engine_and_is_fenced_by_force() {
     let mut world = World::new();
     let mut guard = settled(&mut world);

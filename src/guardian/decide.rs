@@ -272,6 +272,10 @@ impl Guard {
         if breached && !watch.counted && watch.breached_ns >= terms.hold.0 {
             (watch.counted, watch.counted_ns, watch.escalated) = (true, 0, false);
             raise_to = Some(terms.action);
+            if condition == Condition::OpenLots {
+                // A new excess does not wait because an old one was asked about a moment ago.
+                self.asked_ns = None;
+            }
             actions.push(Action::Tell(Report::Breached(condition, reading)));
         } else if breached && watch.counted && !watch.escalated && terms.escalate_after.0 > 0 {
             if watch.counted_ns >= terms.escalate_after.0 {
