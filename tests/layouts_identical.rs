@@ -202,6 +202,7 @@ fn every_layout_and_every_way_to_wait_gives_the_recorded_bytes() {
                 let ended = drive(&inputs, debounce, &layout);
                 assert!(ended.result.is_ok(), "{layout}: {:?}", ended.result.err());
                 assert_eq!(ended.inputs, inputs.len() as u64, "{layout}");
+                assert!(ended.intake.most_waiting <= 64, "{layout}: {} waited", ended.intake.most_waiting);
                 assert_eq!(ended.orders.outputs.len(), outputs.len(), "{layout}");
                 assert!(ended.orders.outputs == outputs, "{layout}: other bytes");
                 assert_eq!(ended.orders.closed, [None], "closed once, without a failure");

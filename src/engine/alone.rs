@@ -50,8 +50,12 @@ impl<M: MarketSide, O: OrderSide> Alone<M, O> {
             busy |= activity == Activity::Busy;
             if market_open {
                 // Told to stop, it reads nothing more; what was read goes through.
-                let market =
-                    if context.switch.is_stopping() { Activity::End } else { self.market.poll(&mut self.intake) };
+                // What has arrived goes before what may have.
+                let market = match (context.switch.is_stopping(), self.intake.is_empty()) {
+                    (true, _) => Activity::End,
+                    (false, true) => self.market.poll(&mut self.intake),
+                    (false, false) => Activity::Busy,
+                };
                 busy |= market == Activity::Busy;
                 for _ in 0..context.batch {
                     let Some((event, arrived)) = self.intake.pop() else { break };

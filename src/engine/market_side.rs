@@ -112,7 +112,9 @@ impl<M: MarketSide> First<M> {
                 return;
             }
             let mut busy = false;
-            if open {
+            // What has arrived goes before what may have; only while nothing can go on is more read, so
+            // that quotes conflate here and not in the socket.
+            if open && (self.intake.is_empty() || self.intake.is_congested()) {
                 let activity = self.market.poll(&mut self.intake);
                 busy = activity == Activity::Busy;
                 open = activity != Activity::End && !context.switch.is_stopping();
