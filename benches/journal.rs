@@ -83,7 +83,7 @@ impl Watch {
     }
 
     fn stop(&self) -> (Duration, Duration) {
-        (self.0.elapsed(), cpu_time() - self.1)
+        (self.0.elapsed(), cpu_time().saturating_sub(self.1))
     }
 }
 
@@ -147,7 +147,8 @@ fn latency(name: &str, budget: &str, calls: usize, (nanos, overhead): (f64, u64)
     let mut line = format!("  {name:<40}");
     for at in 0..5 {
         let (middle, best) = median(&mut rows.iter().map(|row| row[at]).collect::<Vec<_>>());
-        line += &if at == 4 { format!(" {middle:>11.0}") } else { format!(" {middle:>8.1} ({best:.1})") };
+        let cell = if at == 4 { format!(" {middle:>11.0}") } else { format!(" {middle:>8.1} ({best:.1})") };
+        line.push_str(&cell);
     }
     println!("{line}   {budget}");
 }

@@ -9,7 +9,7 @@
 //! | [`quant`] | features and the raw signal | no |
 //! | [`oracle`] | the XGBoost model and the gate | no |
 //! | [`oms`] | sizing, orders, positions, account, pre-trade checks | no |
-//! | [`engine`] | the four stages composed on one thread | no |
+//! | [`engine`] | the four stages composed on one thread, or joined by rings | no |
 //! | [`journal`] | memory-mapped record of everything told and decided | yes |
 //! | [`snapshot`] | two pages of shared memory: the engine's and the guardian's | yes |
 //! | [`data`] | market data files of other people's formats | yes |

@@ -218,8 +218,12 @@ fn a_what_if_is_named_and_compared_and_is_no_corruption() {
     assert!(status == 1 && text.contains("the what-if differs from the recording"), "{text}");
     let text = said(&["replay", &session, "--no-gate"]);
     assert!(text.starts_with("what if: no model instead of the recorded one\n"), "{text}");
-    // A model that somebody exchanged in the folder is named before anything is compared.
+    // A model that somebody exchanged in the folder is refused beside the golden rows of the old one,
+    // and named before anything is compared without them.
     std::fs::copy("models/model.json", Path::new(&session).join("model.json")).unwrap();
+    let (status, text) = refused(&["replay", &session]);
+    assert!(status == 1 && text.contains("golden rows"), "{text}");
+    std::fs::remove_file(Path::new(&session).join("model.golden.json")).unwrap();
     let text = said(&["replay", &session]);
     assert!(text.starts_with("what if: model ") && text.contains("instead of the recorded one (CRC "), "{text}");
 }

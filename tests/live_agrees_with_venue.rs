@@ -60,16 +60,15 @@ fn post(url: &str, body: &Value) {
 
 /// Every kind of fault, often enough to strike within a minute.
 fn bad_day() -> Value {
-    // At random, and the rare ones a few times for certain.
-    let rule = |probability: f64| serde_json::json!({ "probability": probability, "count": 0 });
+    // At random, and each a few times for certain.
     let certain = |probability: f64, count: u64| serde_json::json!({ "probability": probability, "count": count });
     serde_json::json!({
         "seed": 7, "latency_in": "1ms", "latency_out": "1ms", "jitter": "4ms", "stall": "1500ms", "late": "300ms",
         "clock_skew_ms": 200,
         "rules": {
-            "disconnect": certain(0.01, 2), "stall": certain(0.01, 1), "reject": rule(0.1), "requote": rule(0.1),
-            "lost_ack": certain(0.05, 2), "duplicate_report": rule(0.1), "late_report": rule(0.1),
-            "too_many_requests": rule(0.02), "server_error": rule(0.05), "malformed": certain(0.0005, 2),
+            "disconnect": certain(0.01, 2), "stall": certain(0.01, 1), "reject": certain(0.1, 1), "requote": certain(0.1, 1),
+            "lost_ack": certain(0.05, 2), "duplicate_report": certain(0.1, 1), "late_report": certain(0.1, 1),
+            "too_many_requests": certain(0.02, 1), "server_error": certain(0.05, 1), "malformed": certain(0.0005, 2),
         }
     })
 }
