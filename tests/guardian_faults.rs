@@ -122,10 +122,10 @@ impl Lab {
              api_key_env = \"PAWL_TEST_ENGINE_KEY\"\nsecret_env = \"PAWL_TEST_ENGINE_SECRET\"\n\
              [guardian]\nshared_memory = {:?}\napi_key_env = \"PAWL_TEST_GUARDIAN_KEY\"\n\
              secret_env = \"PAWL_TEST_GUARDIAN_SECRET\"\npoll_every = \"100ms\"\n{guardian}\n",
-            self.state(),
-            self.folder.path().join("journal"),
+            self.state().display().to_string(),
+            self.folder.path().join("journal").display().to_string(),
             self.url,
-            self.pages(),
+            self.pages().display().to_string(),
         )
     }
 

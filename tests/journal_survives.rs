@@ -112,8 +112,10 @@ impl Acknowledged {
     }
 
     fn counter(&self, name: StreamName) -> &AtomicU64 {
+        #[expect(clippy::cast_ptr_alignment, reason = "a mapping begins at a page")]
+        let first = self.0.as_ptr().cast::<AtomicU64>();
         // SAFETY: 16 bytes are mapped and page-aligned; both processes access them atomically.
-        unsafe { &*self.0.as_ptr().cast::<AtomicU64>().add(name as usize) }
+        unsafe { &*first.add(name as usize) }
     }
 }
 

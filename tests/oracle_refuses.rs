@@ -175,7 +175,7 @@ fn a_hostile_file_is_held_in_a_small_multiple_of_its_size() {
         ubj_claim(b"d", &i64::MAX.to_be_bytes()),
         ubj_claim(b"Z", &i64::MAX.to_be_bytes()),
         ubj_claim(b"U", &(-1i64).to_be_bytes()),
-        [b"{L\0\0\0\0\0\0\0\x07version[", [b'['; 100_000].as_slice()].concat(),
+        [b"{L\0\0\0\0\0\0\0\x07version[", vec![b'['; 100_000].as_slice()].concat(),
     ];
     for (at, bytes) in hostile.iter().enumerate() {
         let most = most_held(bytes);
