@@ -226,9 +226,14 @@ fn a_base_fee_of_buying_a_short_back_makes_what_was_owned_less() {
     desk.report(EventKind::Fill, &fill(exit.order, 2, "1.09010", exit.qty));
     let fee = Fee { order: exit.order, execution: 2, amount: "0.0033".parse().unwrap(), base: qty("0.003") };
     desk.report(EventKind::Fee, &fee);
+    let equity = desk.oms.equity();
     let round = asked(&desk.venue(EventKind::Link, &link(LinkState::Up)));
     inventory(&mut desk, round, "2.997");
+    // 1000 + 3 x 1.1 - 3 x 1.0901: the fee was taken of the base asset and moved no cash.
+    cash(&mut desk, round, "1000.0297");
     assert!(alerts(&done(&mut desk, round)).is_empty(), "known, and no position");
+    assert_eq!(desk.oms.equity(), equity, "the fee stays charged");
+    assert_eq!(equity, "1000.0264".parse().unwrap());
 }
 
 #[test]

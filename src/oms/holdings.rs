@@ -64,18 +64,30 @@ impl Oms {
         }
         let long = Qty::from_units(book.position.signed_units().max(0));
         let taken = fee.base.min(long);
+        let unit = unit_price(fee.amount, fee.base);
         if let Some(inventory) = &mut book.inventory {
             inventory.free = inventory.free.checked_sub(fee.base).unwrap_or(Qty::ZERO).max(Qty::ZERO);
             let rest = fee.base.checked_sub(taken).unwrap_or(Qty::ZERO);
             inventory.baseline = inventory.baseline.map(|owned| owned.checked_sub(rest).unwrap_or(owned));
+            // Charged in the books, but no cash moved.
+            self.book_beside_cash(id, unit.unwrap_or(Price::ZERO), rest, -1);
         }
+        let book = &mut self.books[id.index()];
         // Of a fee that is only partly taken from the position, that part of its worth.
-        let Some(worth) = unit_price(fee.amount, fee.base).filter(|_| taken.is_positive()) else { return };
+        let Some(worth) = unit.filter(|_| taken.is_positive()) else { return };
         if book.position.apply(Side::Sell, worth, taken).is_none() {
             refuse(id, broken(Refusal::Overflow, taken.units(), 0), fee.order, out);
             return;
         }
         self.sync_realised(id);
+    }
+
+    /// Notes what the books moved and cash did not: `quantity` at `price`, with this sign.
+    fn book_beside_cash(&mut self, id: InstrumentId, price: Price, quantity: Qty, sign: i64) {
+        let worth = self.instrument(id).notional(price, quantity).and_then(|worth| worth.checked_mul(sign));
+        if let Some(beside) = worth.and_then(|worth| self.beside_cash.checked_add(worth)) {
+            self.beside_cash = beside;
+        }
     }
 
     /// True when what is left of a spot position is below the smallest order.
@@ -96,6 +108,8 @@ impl Oms {
             *baseline = Qty::from_units(baseline.units().saturating_add(left));
         }
         book.phase = Phase::Settling(reason);
+        // Booked as if it had been traded, but no cash moved.
+        self.book_beside_cash(id, touch, dust, side.sign());
         refuse(id, broken(Refusal::Dust, dust.units(), 0), OrderId::default(), out);
         self.sync_realised(id);
         self.close_trade(id, reason, out);

@@ -66,6 +66,9 @@ pub struct Oms {
     reported_cash: Option<Money>,
     /// Free cash as last reported, with our own fills since.
     free_cash: Option<Money>,
+    /// Books minus cash when flat: what was booked and never moved cash (spot: dust, and fees taken
+    /// of what was owned before).
+    beside_cash: Money,
     session: u32,
     orders_sent: u32,
     intents: u32,
@@ -93,6 +96,7 @@ impl Oms {
             round: 0,
             reported_cash: None,
             free_cash: None,
+            beside_cash: Money::ZERO,
             session,
             orders_sent: 0,
             intents: 0,

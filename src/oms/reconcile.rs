@@ -26,6 +26,9 @@ use super::{Oms, Outbox, alert};
 /// Acknowledge timeouts that a reconciliation may take before it is asked for again.
 const PATIENCE: u64 = 5;
 
+/// A hundredth of a cent: fees and dust are rounded to units of 1e-8, each by at most one.
+const ROUNDING: u64 = 10_000;
+
 /// How far the books can be believed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Trust {
@@ -248,14 +251,15 @@ impl Oms {
         self.book_fill(id, side, &fill, None, now, out);
     }
 
-    /// The venue's cash replaces ours when nothing is held that would explain a difference.
+    /// The venue's cash replaces ours when nothing is held that would explain a difference. A unit or
+    /// two of rounding is none.
     fn adopt_cash(&mut self, out: &mut Outbox) {
-        let Some(cash) = self.reported_cash else { return };
+        let Some(cash) = self.reported_cash.and_then(|cash| cash.checked_add(self.beside_cash)) else { return };
         if self.books.iter().any(|book| book.position.side().is_some()) {
             return;
         }
         let ours = self.account.balance();
-        if cash == ours {
+        if cash.units().abs_diff(ours.units()) <= ROUNDING {
             return;
         }
         if self.round > 1 {

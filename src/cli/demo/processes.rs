@@ -14,8 +14,8 @@ use crate::cli::common::{DEMO_GOLDEN, DEMO_MODEL};
 
 use super::DemoArguments;
 
-/// Seconds of market time a second: a bar of a minute passes in a quarter of a second.
-const SPEED: u64 = 240;
+/// Seconds of market time a second: a bar of a minute passes in 50 ms.
+const SPEED: u64 = 1200;
 /// How long a process may take to come up.
 const PATIENCE: Duration = Duration::from_secs(20);
 /// Keys that `pawl venue` has when none is named.
@@ -160,12 +160,14 @@ fn symbol(number: u16) -> String {
 fn configuration(url: &str, symbols: &[String]) -> String {
     let list = symbols.iter().map(|symbol| format!("{symbol:?}")).collect::<Vec<_>>().join(", ");
     format!(
-        r#"# Made by `pawl demo`: a minute of the market passes in a quarter of a second.
+        r#"# Made by `pawl demo`: a minute of the market passes in 50 ms.
 [quant]
-bar = "250ms"
+bar = "50ms"
+[oracle]
+threshold = 0.7
 [oms]
 risk_percent = "0.2"
-max_hold = "15s"
+max_hold = "3s"
 guardian_required = true
 [live]
 mode = "demo"
