@@ -77,8 +77,11 @@ mod tests {
             assert!(ends(&fold.stop).plus(embargo) < begins(&fold.test));
             assert!(fold.train.len() > 4 * fold.stop.len() - 100 && fold.stop.len() > 50);
         }
-        // Without purge and embargo the blocks touch.
+        // Trades closed before the next row is raised purge nothing: the blocks touch.
         let touching = fold(&self::rows(1_000, 0), 400..520, Span::ZERO);
-        assert_eq!((touching.train.len() + touching.stop.len(), touching.test.len()), (398, 120));
+        assert_eq!((touching.train.len(), touching.stop.len(), touching.test.len()), (320, 80, 120));
+        // One that closes in the very instant a later block begins is purged, at each of the two edges.
+        let meeting = fold(&self::rows(1_000, 1), 400..520, Span::ZERO);
+        assert_eq!((meeting.train.len(), meeting.stop.len(), meeting.test.len()), (319, 79, 120));
     }
 }
