@@ -283,8 +283,13 @@ fn reads() {
     });
 }
 
+/// All parts, or those named: `cargo bench --bench journal -- reads`.
 fn main() {
-    appends();
-    latencies();
-    reads();
+    let named: Vec<String> = std::env::args().skip(1).filter(|name| !name.starts_with("--")).collect();
+    let parts: [(&str, fn()); 3] = [("appends", appends), ("latencies", latencies), ("reads", reads)];
+    for (name, part) in parts {
+        if named.is_empty() || named.iter().any(|wanted| wanted == name) {
+            part();
+        }
+    }
 }

@@ -6,57 +6,15 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
 
 use pawl::core::payload::{Fill, OrderDone};
 use pawl::core::{EventKind, Money, Payload, Price, Qty};
 use pawl::journal::{SessionReader, StreamName};
 use serde_json::Value;
 
-const PAWL: &str = env!("CARGO_BIN_EXE_pawl");
-
-/// A process that does not outlive the test.
-struct Running(Child);
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        // It may have ended by itself.
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-/// A venue of its own and where it listens.
-fn venue(folder: &Path) -> (Running, String) {
-    let ready = folder.join("ready.json");
-    let child = Command::new(PAWL)
-        .args(["venue", "--symbols", "BTCUSDT", "--speed", "20", "--account", "me:engine-key:engine-secret"])
-        .args(["--balance", "BTC=10", "--balance", "USDT=1000000", "--ready-file"])
-        .arg(&ready)
-        .stdout(Stdio::null())
-        .spawn()
-        .unwrap();
-    let running = Running(child);
-    let began = Instant::now();
-    while !ready.exists() {
-        assert!(began.elapsed() < Duration::from_secs(60), "the venue did not come up");
-        std::thread::sleep(Duration::from_millis(10));
-    }
-    let text = std::fs::read_to_string(&ready).unwrap();
-    let found: Value = serde_json::from_str(&text).unwrap();
-    let url = found["url"].as_str().or(found["rest"].as_str()).unwrap_or_else(|| panic!("no address in {text}"));
-    (running, url.trim_end_matches("/api/v3").to_owned())
-}
-
-fn get(url: &str) -> Value {
-    let text = ureq::get(url).call().unwrap().body_mut().read_to_string().unwrap();
-    serde_json::from_str(&text).unwrap()
-}
-
-fn post(url: &str, body: &Value) {
-    ureq::post(url).send(body.to_string()).unwrap();
-}
+#[path = "common/live.rs"]
+mod live;
+use live::{assert_replays, configure, get, pawl, post, session_folder, venue, wait_for};
 
 /// Every kind of fault, often enough to strike within a minute.
 fn bad_day() -> Value {
@@ -73,33 +31,6 @@ fn bad_day() -> Value {
     })
 }
 
-fn configure(folder: &Path, endpoint: &str) {
-    let text = format!(
-        r#"
-[quant]
-bar = "250ms"
-entry_z = 1.2
-rearm_z = 0.8
-adx_max = 80.0
-[oms]
-max_hold = "2s"
-acknowledge_timeout = "500ms"
-exit_retry_pause = "100ms"
-max_order_lots = "2"
-[live]
-mode = "demo"
-stop_timeout = "60s"
-stale_after = "3s"
-[venue]
-symbols = ["BTCUSDT"]
-endpoint = "{endpoint}"
-[venue.base_inventory]
-BTCUSDT = "10"
-"#
-    );
-    std::fs::write(folder.join("pawl.toml"), text).unwrap();
-}
-
 /// Fills by the venue's number: price and quantity.
 type Fills = BTreeMap<u64, (Price, Qty)>;
 
@@ -113,11 +44,6 @@ fn fills_of_venue(account: &Value) -> Fills {
         (number, (Price::from_units(decimal(&fill["price"])), Qty::from_units(decimal(&fill["quantity"]))))
     };
     account["fills"].as_array().unwrap().iter().map(row).collect()
-}
-
-fn session_folder(folder: &Path) -> std::path::PathBuf {
-    let mut found = std::fs::read_dir(folder.join("journal")).unwrap();
-    found.next().expect("one session").unwrap().path()
 }
 
 fn fills_of_journal(session: &Path) -> Fills {
@@ -155,24 +81,13 @@ fn seen(session: &Path) -> BTreeMap<&'static str, u64> {
 #[test]
 fn after_a_bad_day_engine_and_venue_agree_on_everything_and_the_journal_replays() {
     let folder = tempfile::tempdir().unwrap();
-    let (_venue, url) = venue(folder.path());
-    configure(folder.path(), &url);
+    let (_venue, url) = venue(folder.path(), &["--speed", "20"]);
+    configure(folder.path(), &url, "");
     let seconds: u64 = std::env::var("PAWL_LIVE_SECONDS").ok().and_then(|text| text.parse().ok()).unwrap_or(60);
-    let engine = Command::new(PAWL)
-        .args(["run", "--no-gate", "--json", "--seconds", &seconds.to_string()])
-        .current_dir(folder.path())
-        .env("PAWL_API_KEY", "engine-key")
-        .env("PAWL_API_SECRET", "engine-secret")
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
+    let engine =
+        pawl(folder.path(), &["run", "--no-gate", "--json", "--seconds", &seconds.to_string()]).spawn().unwrap();
     // The start asks a few questions over HTTP that nobody repeats: the bad day begins after them.
-    let began = Instant::now();
-    while get(&format!("{url}/admin/clients"))["api"].as_u64() == Some(0) {
-        assert!(began.elapsed() < Duration::from_secs(60), "the engine did not connect");
-        std::thread::sleep(Duration::from_millis(20));
-    }
+    wait_for("the engine", || get(&format!("{url}/admin/clients"))["api"].as_u64().filter(|clients| *clients > 0));
     post(&format!("{url}/admin/faults"), &bad_day());
     let output = engine.wait_with_output().unwrap();
     let errors = String::from_utf8_lossy(&output.stderr);
@@ -214,11 +129,5 @@ fn after_a_bad_day_engine_and_venue_agree_on_everything_and_the_journal_replays(
         assert!(!matches!(status, "NEW" | "PARTIALLY_FILLED"), "an order was left open: {order}");
     }
 
-    let replay = Command::new(PAWL).arg("replay").arg(&session).arg("--verify").output().unwrap();
-    assert!(
-        replay.status.success(),
-        "{}{}",
-        String::from_utf8_lossy(&replay.stdout),
-        String::from_utf8_lossy(&replay.stderr)
-    );
+    assert_replays(&session);
 }

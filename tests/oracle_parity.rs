@@ -1,7 +1,8 @@
 //! The oracle answers as libxgboost does, bit for bit, by every method of this machine.
 //!
 //! The expected bits were made with libxgboost by `tests/oracles/xgb/make_rows.py` (the shipped
-//! models) and `make_fixture.py` (twelve small models of many kinds). `tools/train` compares with the
+//! models) and `make_fixture.py` (small models of many kinds, and of XGBoost 1.7, 2.1 and 3.0, whose answers
+//! are those old libraries' own). `tools/train` compares with the
 //! library itself, on a thousand random models.
 
 use std::path::Path;
@@ -11,7 +12,7 @@ use pawl::oracle::{Kernel, Method, Model, Row, sigmoid};
 use pawl::quant::Features;
 use serde_json::Value;
 
-const KINDS: [&str; 12] = [
+const KINDS: [&str; 21] = [
     "plain.json",
     "plain_ubj.ubj",
     "deep.json",
@@ -24,6 +25,15 @@ const KINDS: [&str; 12] = [
     "weighted.json",
     "monotone.json",
     "monotone_ubj.ubj",
+    "v1_7_plain.json",
+    "v1_7_ubj.ubj",
+    "v1_7_base_score.json",
+    "v2_1_plain.json",
+    "v2_1_ubj.ubj",
+    "v2_1_base_score.json",
+    "v3_0_plain.json",
+    "v3_0_ubj.ubj",
+    "v3_0_base_score.json",
 ];
 
 fn kind_bytes(name: &str) -> Vec<u8> {

@@ -9,6 +9,8 @@ use crate::core::{EVENT_BYTES, Event, EventError};
 
 /// Records that are checked at once.
 const AHEAD: usize = 64;
+/// Records whose pages are mapped at once: 1 MiB.
+const WINDOW: usize = 1 << 14;
 
 // A committed slot is handed out as an event.
 const _: () = assert!(cfg!(target_endian = "little"), "the journal's reader is written for little-endian machines");
@@ -111,6 +113,7 @@ impl SessionReader {
             opened,
             next,
             checked: next,
+            mapped: 0,
             sequence,
             total,
             failed: false,
@@ -142,6 +145,8 @@ pub struct StreamReader {
     next: usize,
     /// Records of the present segment before this one are known to be good.
     checked: usize,
+    /// Records of the present segment before this one are mapped.
+    mapped: usize,
     sequence: u64,
     total: u64,
     failed: bool,
@@ -179,6 +184,10 @@ impl StreamReader {
     fn check_ahead(&mut self) -> bool {
         if self.failed {
             return false;
+        }
+        if self.next >= self.mapped {
+            self.opened.map_ahead(self.next, WINDOW);
+            self.mapped = self.next + WINDOW;
         }
         let (slots, mut sequence) = (self.opened.slots(), self.sequence);
         let good = slots.iter().skip(self.next).take(AHEAD).take_while(|slot| {
@@ -245,7 +254,7 @@ impl StreamReader {
             let (expected, found) = (name(self.sequence + 1), name(opened.header.first));
             return Err(JournalError::Segment { path: opened.path, expected, found });
         }
-        (self.opened, self.number, self.next) = (opened, number, 0);
+        (self.opened, self.number, self.next, self.mapped) = (opened, number, 0, 0);
         Ok(true)
     }
 
@@ -269,7 +278,7 @@ impl StreamReader {
         match segment::open(&self.directory, self.stream, self.number)? {
             Some(again) if again.header.life > self.opened.header.life => {
                 again.check(self.stream, self.number, self.session)?;
-                self.opened = again;
+                (self.opened, self.mapped) = (again, 0);
                 Ok(self.opened.header.first == self.sequence + 1
                     && self.opened.slots().iter().take(1).any(super::slot::Slot::is_committed))
             }

@@ -109,7 +109,8 @@ impl Ranks {
                     _mm256_movemask_ps(_mm256_cmp_ps::<_CMP_LE_OQ>(_mm256_load_ps(at.add(8)), value8)),
                 )
             };
-            ((high << 8) | low).count_ones() as usize
+            // Each half by itself: joined, the compiler packs the lanes in five steps more.
+            (low.count_ones() + high.count_ones()) as usize
         })
     }
 

@@ -11,6 +11,8 @@ const SAMPLES: usize = 8;
 pub struct VenueClock {
     samples: [Option<(Span, i64)>; SAMPLES],
     next: usize,
+    /// The sample that rules: chosen when one comes, since every order asks for it.
+    best: Option<(Span, i64)>,
 }
 
 impl VenueClock {
@@ -21,22 +23,19 @@ impl VenueClock {
         let offset = i64::try_from(i128::from(server.0) - i128::from(middle.0)).unwrap_or(0);
         self.samples[self.next] = Some((round_trip, offset));
         self.next = (self.next + 1) % SAMPLES;
-    }
-
-    fn best(&self) -> Option<(Span, i64)> {
-        self.samples.iter().flatten().min_by_key(|(round_trip, _)| *round_trip).copied()
+        self.best = self.samples.iter().flatten().min_by_key(|(round_trip, _)| *round_trip).copied();
     }
 
     /// Venue time minus ours, nanoseconds; zero before the first sample.
     #[must_use]
     pub fn offset(&self) -> i64 {
-        self.best().map_or(0, |(_, offset)| offset)
+        self.best.map_or(0, |(_, offset)| offset)
     }
 
     /// The shortest round trip remembered: the offset is wrong by at most half of it.
     #[must_use]
     pub fn round_trip(&self) -> Option<Span> {
-        self.best().map(|(round_trip, _)| round_trip)
+        self.best.map(|(round_trip, _)| round_trip)
     }
 
     /// What the venue's clock shows when ours shows `now`.

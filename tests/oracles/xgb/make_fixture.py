@@ -1,7 +1,9 @@
 #!/usr/bin/env python3
 """Writes small models of many kinds and what libxgboost answers for each, into one folder.
 
-Usage: make_fixture.py OUT_FOLDER      (xgboost-cpu 3.4.1, numpy)
+Usage: make_fixture.py OUT_FOLDER      (xgboost-cpu 3.4.1, or xgboost 1.7.6, 2.1.4, 3.0.5; numpy)
+
+An older library writes three kinds under its own name, and the answers are its own.
 
 For each kind: NAME.json or NAME.ubj, and NAME.csv whose lines hold seven features, the margin and the
 probability as the bits of an f32 in hex. Rows: ordinary, missing, infinite, at every kind of threshold and
@@ -61,17 +63,27 @@ def write(name, form="json", rounds=8, data=None, **parameters):
     (out / f"{name}.importance.json").write_text(json.dumps(score, indent=1, sort_keys=True) + "\n")
     print(f"{name}: {text.count('-Infinity')} x -Infinity, {len(booster.get_dump())} trees")
 
-write("plain")
-write("plain_ubj", "ubj", max_depth=5)
-write("deep", rounds=1, max_depth=8, min_child_weight=0)           # more than 64 leaves: walked
-write("exact", rounds=3, tree_method="exact", max_depth=5)
-write("approx", "ubj", rounds=6, tree_method="approx", max_depth=3)
-write("pruned", rounds=6, tree_method="exact", gamma=3.0)           # deleted nodes
-write("lossguide", rounds=3, grow_policy="lossguide", max_leaves=40, max_depth=0)
-write("forest", "ubj", rounds=2, num_parallel_tree=4, subsample=0.5)
-write("base_score", rounds=3, base_score=0.03)
-write("weighted", rounds=3, scale_pos_weight=3.0)
-# Thresholds of -Infinity: "missing to the left, everything else to the right".
-monotone = dict(monotone_constraints="(1,0,-1,1,-1,0,0)", rounds=6)
-write("monotone", data=training(3000, 0.3), **monotone)
-write("monotone_ubj", "ubj", data=training(3000, 0.3), **monotone)
+def older():
+    """What an older library writes: base scores are plain numbers there, estimated since 2.0, fixed before."""
+    name = "v" + "_".join(xgb.__version__.split(".")[:2])
+    write(f"{name}_plain")
+    write(f"{name}_ubj", "ubj", max_depth=5)
+    write(f"{name}_base_score", rounds=3, base_score=0.03)
+
+def current():
+    write("plain")
+    write("plain_ubj", "ubj", max_depth=5)
+    write("deep", rounds=1, max_depth=8, min_child_weight=0)           # more than 64 leaves: walked
+    write("exact", rounds=3, tree_method="exact", max_depth=5)
+    write("approx", "ubj", rounds=6, tree_method="approx", max_depth=3)
+    write("pruned", rounds=6, tree_method="exact", gamma=3.0)           # deleted nodes
+    write("lossguide", rounds=3, grow_policy="lossguide", max_leaves=40, max_depth=0)
+    write("forest", "ubj", rounds=2, num_parallel_tree=4, subsample=0.5)
+    write("base_score", rounds=3, base_score=0.03)
+    write("weighted", rounds=3, scale_pos_weight=3.0)
+    # Thresholds of -Infinity: "missing to the left, everything else to the right".
+    monotone = dict(monotone_constraints="(1,0,-1,1,-1,0,0)", rounds=6)
+    write("monotone", data=training(3000, 0.3), **monotone)
+    write("monotone_ubj", "ubj", data=training(3000, 0.3), **monotone)
+
+older() if int(xgb.__version__.split(".")[0]) < 3 or xgb.__version__.startswith("3.0") else current()

@@ -78,7 +78,14 @@ fn parameters(random: &mut Random, deep: bool) -> Vec<(&'static str, String)> {
     all
 }
 
-/// Flips missing directions and sets the base score, as text: the file stays what XGBoost writes.
+/// Puts `value` between the only `from` and the `to` after it.
+fn replace(text: &mut String, from: &str, to: char, value: &str) {
+    let start = text.find(from).unwrap() + from.len();
+    let end = start + text[start..].find(to).unwrap();
+    text.replace_range(start..end, value);
+}
+
+/// Flips missing directions, and sets base score and version, as text: the file stays what XGBoost writes.
 fn disturb(json: &[u8], random: &mut Random) -> Vec<u8> {
     let text = String::from_utf8(json.to_vec()).unwrap();
     let mut parts = text.split("\"default_left\":[");
@@ -97,14 +104,18 @@ fn disturb(json: &[u8], random: &mut Random) -> Vec<u8> {
         changed.push(']');
         changed.push_str(rest);
     }
-    let start = changed.find("\"base_score\":\"").unwrap() + "\"base_score\":\"".len();
-    let end = start + changed[start..].find('"').unwrap();
-    let score = 10f64.powf(uniform(random, -7.0, -1e-4)) as f32;
-    // Since 3.1 a list of one; before, a number. Both must be read.
-    let score = if random.chance(0.5) { format!("[{score:e}]") } else { format!("{score:e}") };
-    let plain = changed[start..end].starts_with('[');
-    if random.chance(0.5) && plain == score.starts_with('[') {
-        changed.replace_range(start..end, &score);
+    // Since 3.1 the base score is a list of one; before, a number. Files of any age must be read.
+    let version = ["[1,7,6]", "[2,1,4]", "[3,0,5]", "[3,4,1]"][random.below(4) as usize];
+    if random.chance(0.5) {
+        let score = 10f64.powf(uniform(random, -7.0, -1e-4)) as f32;
+        let listed = version == "[3,4,1]";
+        replace(
+            &mut changed,
+            "\"base_score\":\"",
+            '"',
+            &if listed { format!("[{score:e}]") } else { format!("{score:e}") },
+        );
+        replace(&mut changed, "\"version\":", '}', version);
     }
     changed.into_bytes()
 }

@@ -1,0 +1,203 @@
+//! A live session stops as it is told: once in good order, twice at once; and it does not start where it must not.
+
+use std::process::{Child, Output};
+
+use pawl::core::EventKind;
+use pawl::journal::{SessionReader, StreamName};
+use serde_json::Value;
+
+#[path = "common/live.rs"]
+mod live;
+use live::{Running, assert_replays, configure, get, pawl, post, session_folder, venue, wait_for};
+
+/// Sends SIGINT, as Ctrl-C does.
+fn interrupt(engine: &Child) {
+    // SAFETY: a signal to our own child, which we have not reaped.
+    assert_eq!(unsafe { libc::kill(engine.id() as i32, libc::SIGINT) }, 0);
+}
+
+fn errors(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+/// What the venue holds beyond the ten coins that were there before.
+fn held(url: &str) -> i64 {
+    let truth = get(&format!("{url}/admin/truth"));
+    let rows = truth["accounts"][0]["balances"].as_array().unwrap();
+    let row = rows.iter().find(|row| row["asset"] == "BTC").unwrap();
+    let units = |field: &str| row[field].as_str().unwrap().parse::<pawl::core::Qty>().unwrap().units();
+    units("free") + units("locked") - pawl::core::Qty::whole(10).units()
+}
+
+fn open_orders(url: &str) -> usize {
+    let truth = get(&format!("{url}/admin/truth"));
+    let orders = truth["accounts"][0]["orders"].as_array().unwrap();
+    orders.iter().filter(|order| order["status"] == "NEW" || order["status"] == "PARTIALLY_FILLED").count()
+}
+
+/// Less than the smallest order: nobody can sell it.
+const DUST: i64 = 100_000;
+
+/// An engine that has a position right now, which it would keep for ten minutes.
+fn engine_with_a_position(folder: &std::path::Path, url: &str, on_stop: &str) -> Running {
+    configure(folder, url, &format!("on_stop = \"{on_stop}\""));
+    let path = folder.join("pawl.toml");
+    let text = std::fs::read_to_string(&path).unwrap();
+    let patient =
+        text.replace("max_hold = \"2s\"", "max_hold = \"10m\"\nexit_z = -100.0\nstop_loss_points = 100000000");
+    std::fs::write(&path, patient).unwrap();
+    let engine = Running(pawl(folder, &["run", "--no-gate", "--json"]).spawn().unwrap());
+    wait_for("a position", || (held(url) > DUST).then_some(()));
+    engine
+}
+
+fn outputs(folder: &std::path::Path) -> Vec<EventKind> {
+    let session = SessionReader::open(&session_folder(folder)).unwrap();
+    let mut stream = session.stream(StreamName::Output).unwrap();
+    std::iter::from_fn(|| stream.next_event()).map(|event| event.unwrap().kind).collect()
+}
+
+fn wait(mut engine: Running) -> Output {
+    use std::io::Read;
+    let mut output = Output { status: std::process::ExitStatus::default(), stdout: Vec::new(), stderr: Vec::new() };
+    engine.0.stdout.take().unwrap().read_to_end(&mut output.stdout).unwrap();
+    engine.0.stderr.take().unwrap().read_to_end(&mut output.stderr).unwrap();
+    output.status = engine.0.wait().unwrap();
+    output
+}
+
+#[test]
+fn told_once_it_closes_what_is_open_and_prints_the_report() {
+    let folder = tempfile::tempdir().unwrap();
+    let (_venue, url) = venue(folder.path(), &["--speed", "20"]);
+    let engine = engine_with_a_position(folder.path(), &url, "flatten");
+    interrupt(&engine.0);
+    let output = wait(engine);
+    assert!(output.status.success(), "{}", errors(&output));
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(report["summary"]["open_lots"].as_str(), Some("0"));
+    assert!(report["summary"]["trades"].as_u64().unwrap() > 0);
+    assert!(held(&url).abs() < DUST, "{} units are still held", held(&url));
+    assert_eq!(open_orders(&url), 0);
+    assert_replays(&session_folder(folder.path()));
+}
+
+#[test]
+fn told_once_with_keep_it_leaves_the_position_and_no_order() {
+    let folder = tempfile::tempdir().unwrap();
+    let (_venue, url) = venue(folder.path(), &["--speed", "20"]);
+    let engine = engine_with_a_position(folder.path(), &url, "keep");
+    let before = outputs_at_end(engine, &folder);
+    assert!(held(&url) > DUST, "the position was to be kept");
+    assert_eq!(open_orders(&url), 0);
+    assert_eq!(before.iter().filter(|kind| **kind == EventKind::TradeClosed).count(), 0, "nothing was closed");
+    assert_replays(&session_folder(folder.path()));
+}
+
+fn outputs_at_end(engine: Running, folder: &tempfile::TempDir) -> Vec<EventKind> {
+    interrupt(&engine.0);
+    let output = wait(engine);
+    assert!(output.status.success(), "{}", errors(&output));
+    outputs(folder.path())
+}
+
+#[test]
+fn told_twice_it_stops_at_once_and_says_what_to_look_at() {
+    let folder = tempfile::tempdir().unwrap();
+    let (_venue, url) = venue(folder.path(), &["--speed", "20"]);
+    let engine = engine_with_a_position(folder.path(), &url, "flatten");
+    // Its key no longer works, so that it cannot close and has to wait: the second word finds it waiting.
+    post(&format!("{url}/admin/key"), &serde_json::json!({"key": "engine-key", "enabled": false}));
+    interrupt(&engine.0);
+    wait_for("the end to begin", || {
+        let mut reader = pawl::snapshot::EngineReader::attach(&folder.path().join("state")).ok()?;
+        (reader.read().ok()?.snapshot.state == pawl::snapshot::EngineState::Stopping).then_some(())
+    });
+    interrupt(&engine.0);
+    let output = wait(engine);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(
+        errors(&output).contains("stopped at once: look at the venue for what is still open"),
+        "{}",
+        errors(&output)
+    );
+    assert!(held(&url) > DUST);
+    // The journal was closed all the same.
+    assert_replays(&session_folder(folder.path()));
+}
+
+#[test]
+fn it_does_not_start_where_it_must_not() {
+    let folder = tempfile::tempdir().unwrap();
+    let (_venue, url) = venue(folder.path(), &[]);
+    configure(folder.path(), &url, "");
+    let text = std::fs::read_to_string(folder.path().join("pawl.toml")).unwrap();
+    let refused = |text: &str, arguments: &[&str], reason: &str| {
+        std::fs::write(folder.path().join("pawl.toml"), text).unwrap();
+        let output = pawl(folder.path(), arguments).output().unwrap();
+        assert!(matches!(output.status.code(), Some(1 | 2)), "{arguments:?} was not refused");
+        assert!(errors(&output).contains(reason), "expected {reason:?}, found: {}", errors(&output));
+    };
+    let live = text.replace("mode = \"demo\"", "mode = \"live\"");
+    refused(&live, &["run", "--seconds", "1"], "say so with --yes-live");
+    refused(&live, &["run", "--seconds", "1", "--yes-live", "--no-gate"], "live mode trades through the gate");
+    refused(&live, &["run", "--seconds", "1", "--yes-live"], "run a session with mode = \"demo\" first");
+    let production = text.replace(&url, "production");
+    refused(&production, &["run", "--seconds", "1"], "would trade real money");
+    let nobodys = text.replace("BTCUSDT = \"10\"", "");
+    refused(&nobodys, &["run", "--seconds", "1"], "Say whose they are");
+    let unknown = text.replace("BTCUSDT", "NOSUCH");
+    refused(&unknown, &["run", "--seconds", "1"], "NOSUCH");
+    // A stranger's key, and one that others can read.
+    let strange = text.replace("[venue]", "[venue]\nsecret_file = \"key\"");
+    std::fs::write(folder.path().join("key"), "not-the-secret").unwrap();
+    let mode = |bits| {
+        std::fs::set_permissions(folder.path().join("key"), std::os::unix::fs::PermissionsExt::from_mode(bits)).unwrap()
+    };
+    mode(0o644);
+    refused(&strange, &["run", "--seconds", "1"], "key");
+    mode(0o600);
+    refused(&strange, &["run", "--seconds", "1"], "ignature");
+    // Nothing of all this has left a session or an order behind.
+    assert!(!folder.path().join("journal").exists());
+    let truth = get(&format!("{url}/admin/truth"));
+    assert_eq!(truth["accounts"][0]["orders"].as_array().unwrap().len(), 0);
+}
+
+#[test]
+fn two_engines_do_not_share_a_state_folder() {
+    let folder = tempfile::tempdir().unwrap();
+    let (_venue, url) = venue(folder.path(), &["--speed", "20"]);
+    let first = engine_with_a_position(folder.path(), &url, "keep");
+    let second = pawl(folder.path(), &["run", "--no-gate", "--seconds", "1"]).output().unwrap();
+    assert_eq!(second.status.code(), Some(1));
+    assert!(errors(&second).contains("expected to be the only engine on this state folder"), "{}", errors(&second));
+    drop(first);
+}
+
+#[test]
+fn what_is_recorded_can_be_traded_on_later() {
+    let folder = tempfile::tempdir().unwrap();
+    let (_venue, url) = venue(folder.path(), &["--speed", "20"]);
+    configure(folder.path(), &url, "");
+    // No key is needed to listen.
+    let mut record = pawl(folder.path(), &["record", "--out", "market", "--json"]);
+    let recorder = Running(record.env_remove("PAWL_API_KEY").env_remove("PAWL_API_SECRET").spawn().unwrap());
+    let market = folder.path().join("market");
+    wait_for("a thousand records", || {
+        let mut stream = SessionReader::open(&market).ok()?.stream(StreamName::Input).ok()?;
+        let written = std::iter::from_fn(|| stream.next_event()).take_while(Result::is_ok).count();
+        (written > 1_000).then_some(())
+    });
+    interrupt(&recorder.0);
+    let output = wait(recorder);
+    assert!(output.status.success(), "{}", errors(&output));
+    let told: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let count = |field: &str| told[field].as_u64().unwrap();
+    assert!(count("quotes") > 500 && count("trades") > 0, "{told}");
+    assert_eq!((count("gaps"), count("lost")), (0, 0));
+    let backtest = pawl(folder.path(), &["backtest", "market", "--no-gate", "--json"]).output().unwrap();
+    assert!(backtest.status.success(), "{}", errors(&backtest));
+    let report: Value = serde_json::from_slice(&backtest.stdout).unwrap();
+    assert_eq!(report["feed"]["quotes"].as_u64(), Some(count("quotes")));
+}
