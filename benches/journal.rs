@@ -17,6 +17,12 @@ use pawl::journal::{SessionInfo, SessionReader, SessionWriter, StreamName, SyncP
 
 /// Repetitions of each measurement.
 const REPETITIONS: usize = 7;
+
+/// One where only the bench itself is tried (`--test`).
+fn repetitions() -> usize {
+    if std::env::args().any(|argument| argument == "--test") { 1 } else { REPETITIONS }
+}
+
 /// Records appended as fast as possible: one segment, 128 MiB.
 const RECORDS: usize = 1 << 21;
 /// Records appended one a microsecond.
@@ -97,7 +103,7 @@ fn cpu_time() -> Duration {
 /// Nanoseconds a record of `run`, which stores `records` and is given a new folder each time.
 fn throughput(name: &str, records: usize, mut run: impl FnMut(&Path) -> (Duration, Duration)) {
     let (mut clock, mut cpu) = (Vec::new(), Vec::new());
-    for _ in 0..REPETITIONS {
+    for _ in 0..repetitions() {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let (wall, busy) = run(folder.path());
         clock.push(wall.as_nanos() as f64 / records as f64);
@@ -122,7 +128,7 @@ fn alone(on: bool) -> bool {
 fn latency(name: &str, budget: &str, calls: usize, (nanos, overhead): (f64, u64), mut append: impl FnMut(u64)) {
     let mut rows: Vec<[f64; 5]> = Vec::new();
     let mut number = 0;
-    for _ in 0..REPETITIONS {
+    for _ in 0..repetitions() {
         let gap = (1_000.0 / nanos) as u64;
         let mut costs = Vec::with_capacity(calls);
         // A burst of a third of a second: longer would starve the rest of the machine.
@@ -228,7 +234,7 @@ fn latencies() {
     let how =
         if alone(true) { "in bursts of SCHED_FIFO" } else { "beside whatever else runs: SCHED_FIFO is not permitted" };
     alone(false);
-    println!("\nOne append a microsecond, {PACED} of them, {how}: ns, median of {REPETITIONS} (best)");
+    println!("\nOne append a microsecond, {PACED} of them, {how}: ns, median of {} (best)", repetitions());
     println!("  {:<40} {:>16} {:>16} {:>16} {:>16} {:>11}", "", "p50", "p99", "p99.9", "p99.99", "max");
     latency("nothing: the machine's own interruptions", "", PACED, clock, |number| {
         black_box(event(number));

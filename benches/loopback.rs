@@ -1,6 +1,7 @@
 //! Tick sent by a venue to order received by it, over loopback TCP: `cargo bench --bench loopback`.
 //!
-//! Two threads, each on its own core where there are two, both spinning. One is a venue of the least
+//! Two threads, each on its own core where there are two, both spinning (on one core they only wait for
+//! each other: then the figures say nothing). One is a venue of the least
 //! kind: it writes one bookTicker frame, waits until the engine has dealt with it, and answers an order
 //! with a full fill. The other is what `pawl run` polls: market feed, engine, order gateway. One frame
 //! is under way at a time, so that an order belongs to its tick; the time between two frames lets both
@@ -9,9 +10,11 @@
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{TcpListener, TcpStream};
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use core_affinity::CoreId;
 use hdrhistogram::Histogram;
 use pawl::core::{EventKind, Nanos, Span};
 use pawl::engine::NoProbe;
@@ -46,11 +49,12 @@ static FILLED: AtomicU64 = AtomicU64::new(0);
 static READY: AtomicBool = AtomicBool::new(false);
 static OVER: AtomicBool = AtomicBool::new(false);
 
+/// The first two cores, looked up once: a pinned thread and those it starts see no other than their own.
 fn pin(core: usize) {
-    if let Some(ids) = core_affinity::get_core_ids()
-        && ids.len() > 1
-    {
-        core_affinity::set_for_current(ids[core]);
+    static CORES: OnceLock<Vec<CoreId>> = OnceLock::new();
+    let cores = CORES.get_or_init(|| core_affinity::get_core_ids().unwrap_or_default());
+    if cores.len() > 1 {
+        core_affinity::set_for_current(cores[core]);
     }
 }
 
@@ -239,6 +243,7 @@ fn whole_way(frames: &[(Nanos, String)]) {
             }
         }
         OVER.store(true, Ordering::Relaxed);
+        assert!(!histogram.is_empty(), "no tick caused an order");
         report("tick sent to order received, pawl", &histogram);
     });
 }
@@ -293,8 +298,7 @@ fn bare_sockets(count: u64) {
 
 fn main() {
     let test = std::env::args().any(|argument| argument == "--test");
-    let mut frames = common::frames();
-    frames.truncate(if test { 3_000 } else { 400_000 });
+    let frames = common::frames(if test { 60_000 } else { 1_000_000 });
     println!("Over loopback TCP, {} frames, one at a time, {} us apart", frames.len(), PAUSE.as_micros());
     bare_sockets(if test { 100 } else { 50_000 });
     whole_way(&frames);

@@ -173,7 +173,7 @@ fn fused(_: &mut Criterion) {
     let mut no_order = common::histogram();
     let [mut first, mut whole, mut before, mut encode] = [(); 4].map(|()| common::histogram());
     let (mut pending, mut orders) = (Vec::with_capacity(16), 0);
-    for (local, frame) in &common::frames() {
+    for (local, frame) in &common::frames(usize::MAX) {
         let (begin, mut decided) = (Instant::now(), None);
         decoder.text(frame.as_bytes(), *local, &mut |event| {
             engine.on_event(&event, &mut out, &mut NoProbe);

@@ -52,11 +52,12 @@ pub(crate) fn engine(out: &mut Outbox) -> Engine {
     engine
 }
 
-/// Twenty synthetic days of one instrument: when each quote comes, and its bookTicker frame.
-pub(crate) fn frames() -> Vec<(Nanos, String)> {
+/// The first quotes of at most twenty synthetic days of one instrument: when each comes, and its bookTicker frame.
+pub(crate) fn frames(count: usize) -> Vec<(Nanos, String)> {
     SyntheticMarket::new(2, 1, START, Span::seconds(20 * 86_400))
         .enumerate()
         .filter(|(_, event)| event.kind == EventKind::Quote)
+        .take(count)
         .map(|(n, event)| {
             let quote = Quote::of(&event);
             // The walk is of a currency pair; as a coin's price it is a thousand times finer.
