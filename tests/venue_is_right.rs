@@ -162,7 +162,11 @@ fn executions_may_come_in_any_order_and_each_counts_once() {
 
 /// A spot desk that owns `base` and has `money`, reconciled. A lot is one unit, worth 1.1.
 fn spot(base: &str, money: &str) -> Desk {
-    let mut desk = Desk::trading(&OmsParams::default(), ContractKind::Spot);
+    spot_with(&OmsParams { short_from_inventory: true, ..OmsParams::default() }, base, money)
+}
+
+fn spot_with(params: &OmsParams, base: &str, money: &str) -> Desk {
+    let mut desk = Desk::trading(params, ContractKind::Spot);
     desk.quote("1.10000", "1.10010", 0.0);
     let round = asked(&desk.venue(EventKind::Link, &link(LinkState::Up)));
     cash(&mut desk, round, money);
@@ -182,6 +186,18 @@ fn on_spot_a_short_signal_without_inventory_is_a_recorded_reason() {
     let mut desk = spot("0.05", "1000000");
     assert_eq!(submits(&desk.signal("1.10000", "1.10010", 2.1, Some(Side::Sell)))[0].qty, qty("0.05"), "what is owned");
     assert!(desk.oms.open_lots() > Qty::ZERO && desk.oms.position(desk::ID).unwrap().quantity().is_zero());
+}
+
+#[test]
+fn unless_told_otherwise_what_was_owned_before_is_not_sold_by_a_short_signal() {
+    let mut desk = spot_with(&OmsParams::default(), "5", "1000000");
+    assert_eq!(refusals(&desk.signal("1.10000", "1.10010", 2.1, Some(Side::Sell))), [Refusal::NoInventory]);
+    // A position of its own is bought and sold as ever.
+    let mut desk = spot_with(&OmsParams::default(), "5", "1000");
+    let entry = submits(&desk.signal("1.09990", "1.10000", -2.1, Some(Side::Buy)))[0];
+    desk.report(EventKind::Fill, &fill(entry.order, 1, "1.10000", entry.qty));
+    let exit = submits(&desk.quote("1.10100", "1.10110", 0.5))[0];
+    assert_eq!((exit.qty, exit.role), (entry.qty, OrderRole::Exit));
 }
 
 #[test]

@@ -64,7 +64,8 @@ pub struct VenueParams {
     pub secret_file: Option<PathBuf>,
     /// An order that reaches the venue later than this after it was sent is refused there.
     pub receive_window: Span,
-    /// What was owned of a spot symbol before pawl came and is never sold, in units of its base asset.
+    /// What was owned of a spot symbol before pawl came, in units of its base asset: no position, and never sold
+    /// unless `oms.short_from_inventory` lets a short signal do so.
     /// A symbol whose base asset is owned and that is not named here stops the start.
     pub base_inventory: std::collections::BTreeMap<String, Qty>,
     /// A trusted certificate authority in PEM besides the usual ones, for a venue of one's own.

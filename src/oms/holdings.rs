@@ -27,6 +27,8 @@ impl Oms {
         }
         let (available, reason) = match side {
             Side::Buy => (self.affordable(id, price, wanted), Refusal::NoFunds),
+            // Entries only come here: a position is closed by its own size.
+            Side::Sell if !self.params.short_from_inventory => (Qty::ZERO, Refusal::NoInventory),
             Side::Sell => {
                 let inventory = self.books[id.index()].inventory;
                 (inventory.map_or(Qty::ZERO, |inventory| inventory.free.min(wanted)), Refusal::NoInventory)

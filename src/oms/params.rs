@@ -59,6 +59,9 @@ pub struct OmsParams {
     pub acknowledge_timeout: Span,
     /// After an exit and its retry failed, the next try waits this long.
     pub exit_retry_pause: Span,
+    /// Spot: a short signal may sell what was owned before and buy it back. Off, what was owned before is never
+    /// sold, and a short signal on spot is a recorded reason. Nothing else than spot asks.
+    pub short_from_inventory: bool,
     /// Entries need a guardian that was heard within `guardian_timeout`.
     pub guardian_required: bool,
     /// Longest silence of a required guardian.
@@ -88,6 +91,7 @@ impl Default for OmsParams {
             max_clock_skew: Span::seconds(5),
             acknowledge_timeout: Span::seconds(2),
             exit_retry_pause: Span::seconds(1),
+            short_from_inventory: false,
             guardian_required: false,
             guardian_timeout: Span::millis(1000),
         }

@@ -75,6 +75,7 @@ max_hold = "2s"
 acknowledge_timeout = "500ms"
 exit_retry_pause = "100ms"
 max_order_lots = "2"
+short_from_inventory = true
 [venue]
 symbols = ["BTCUSDT"]
 endpoint = "{endpoint}"

@@ -174,7 +174,12 @@ pub fn prepare(config: &Config) -> Result<Prepared, PrepareError> {
     let mut rest = Rest::new(&params, market(venue.kind), keys)?;
     rest.sync_clock(CLOCK_SAMPLES)?;
     let symbols: Vec<&str> = venue.symbols.iter().map(String::as_str).collect();
-    let rules = rest.exchange_info(&symbols)?;
+    let rules = rest.exchange_info(&symbols).map_err(|error| match error {
+        RestError::Refused { .. } => {
+            PrepareError::NotTradable(format!("[venue] symbols = {symbols:?}: {error}; look them up at the venue"))
+        }
+        error => error.into(),
+    })?;
     let mut specs = Vec::with_capacity(rules.symbols.len());
     for info in &rules.symbols {
         if !info.trading {
