@@ -8,7 +8,7 @@
 //! | `act` | cancels and closes |
 //! | recorder (`events`) | writes and syncs |
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
@@ -21,7 +21,8 @@ use super::binance::{BinanceSession, KnownSymbol, SessionError, SessionPlan, Tou
 use super::clock::Clock;
 use super::condition::{Condition, Reading};
 use super::decide::{Action, Goal, Guard, Report};
-use super::events::{EventLog, GuardianEvent, Recorder, Severity};
+use super::disk::disk_free;
+use super::events::{Code, EventLog, GuardianEvent, Recorder, Severity};
 use super::eye::Eye;
 use super::fence::Fence;
 use super::latch::{self, LatchRecord, LatchState, LatchWriter};
@@ -34,6 +35,8 @@ use super::tell::Moment;
 
 /// Requests, disk and unsaved state are looked at this often.
 const CHORES_EVERY: Span = Span::millis(250);
+/// While the engine is being fenced a close waits for it, and its answer is looked for this often.
+const FENCE_LOOK: Span = Span(50_000);
 /// A venue that does not answer at the start is asked again after this time.
 const LEARN_AGAIN: Span = Span::seconds(1);
 
@@ -173,11 +176,14 @@ impl<C: Clock> Watch<C> {
             self.turn();
             if self.params.spin {
                 std::hint::spin_loop();
+            } else if self.fence.is_closing() {
+                self.clock.pause(FENCE_LOOK);
             } else {
-                self.clock.pause(self.params.look_every);
+                self.eye.pause(&self.clock, self.params.look_every);
             }
         }
-        let event = self.moment().event("guardian-stopped", Severity::Info, "Guardian stopped".into(), String::new());
+        let event =
+            self.moment().event(Code::GuardianStopped, Severity::Info, "Guardian stopped".into(), String::new());
         self.recorder.tell(event, true);
     }
 
@@ -262,7 +268,7 @@ impl<C: Clock> Watch<C> {
                     record.limit
                 );
                 moment.event(
-                    "latched",
+                    Code::Latched,
                     Severity::Critical,
                     title,
                     "Trading is refused until a person runs pawl guardian reset.".into(),
@@ -271,7 +277,7 @@ impl<C: Clock> Watch<C> {
             Err(error) => {
                 let title = format!("The latch could not be written: {error}");
                 moment.event(
-                    "latch-failed",
+                    Code::LatchFailed,
                     Severity::Critical,
                     title,
                     "The guardian acts all the same; do not restart it.".into(),
@@ -312,28 +318,32 @@ impl<C: Clock> Watch<C> {
             News::Closed(id, qty) => {
                 let symbol = self.instruments.get(*id).map_or("?", |instrument| instrument.spec().symbol.as_str());
                 let title = format!("Closed {qty} lots of {symbol}");
-                moment.event("liquidation-progress", Severity::Warning, title, String::new())
+                moment.event(Code::LiquidationProgress, Severity::Warning, title, String::new())
             }
             News::Trouble(text) => {
-                moment.event("liquidation-progress", Severity::Warning, "Liquidation: trouble".into(), text.clone())
+                moment.event(Code::LiquidationProgress, Severity::Warning, "Liquidation: trouble".into(), text.clone())
             }
             News::BoundReached(goal) => {
                 let desk = &self.params.liquidation.desk;
                 let title = format!("NOT FLAT after {}: call the desk {desk}", self.params.liquidation.bound);
                 let text = format!("The goal {goal:?} is not reached. The guardian goes on trying.");
-                let mut event = moment.event("not-flat", Severity::Critical, title, text);
+                let mut event = moment.event(Code::NotFlat, Severity::Critical, title, text);
                 event.evidence.insert("desk".into(), desk.clone().into());
                 event
             }
             News::Reached { goal, elapsed, closed } => {
                 let (code, severity, title) = match goal {
                     Goal::Flat => {
-                        ("flat", Severity::Critical, "FLAT: no orders, no positions, by two reads".to_owned())
+                        (Code::Flat, Severity::Critical, "FLAT: no orders, no positions, by two reads".to_owned())
                     }
                     _ if closed.is_positive() => {
-                        ("excess-closed", Severity::Critical, format!("Excess closed: {closed} lots"))
+                        (Code::ExcessClosed, Severity::Critical, format!("Excess closed: {closed} lots"))
                     }
-                    _ => ("entries-cancelled", Severity::Warning, "No entry orders, no excess of open lots".to_owned()),
+                    _ => (
+                        Code::EntriesCancelled,
+                        Severity::Warning,
+                        "No entry orders, no excess of open lots".to_owned(),
+                    ),
                 };
                 let mut event = moment.event(
                     code,
@@ -359,7 +369,7 @@ impl<C: Clock> Watch<C> {
         let event = if number != 0 {
             let pid = self.eye.identity().map_or(0, |engine| engine.pid);
             let mut event = self.moment().event(
-                "engine-attached",
+                Code::EngineAttached,
                 Severity::Info,
                 format!("Engine attached, pid {pid}"),
                 String::new(),
@@ -369,7 +379,7 @@ impl<C: Clock> Watch<C> {
             self.save();
             event
         } else if was != 0 && self.eye.handle().is_none() {
-            self.moment().event("engine-stopped", Severity::Info, "The engine has ended".into(), String::new())
+            self.moment().event(Code::EngineStopped, Severity::Info, "The engine has ended".into(), String::new())
         } else {
             return;
         };
@@ -397,7 +407,7 @@ impl<C: Clock> Watch<C> {
         for request in requests::pending(&self.state) {
             self.demanded = self.demanded.max(Some(request.level));
             let title = format!("Asked for {}: {}", request.level.name(), request.who);
-            let event = self.moment().event("request-taken", Severity::Warning, title, String::new());
+            let event = self.moment().event(Code::RequestTaken, Severity::Warning, title, String::new());
             self.recorder.tell(event, true);
             request.done();
         }
@@ -414,7 +424,7 @@ impl<C: Clock> Watch<C> {
             return request.reply(&self.state, false, text);
         }
         let title = format!("Latch cleared by {} (uid {}): {}", request.who, request.uid, request.reason);
-        let mut event = self.moment().event("latch-reset", Severity::Warning, title, String::new());
+        let mut event = self.moment().event(Code::LatchReset, Severity::Warning, title, String::new());
         event.level = Level::Active;
         for (key, value) in [("who", request.who.clone()), ("reason", request.reason.clone())] {
             event.evidence.insert(key.to_owned(), value.into());
@@ -446,7 +456,7 @@ impl<C: Clock> Watch<C> {
             None => (Severity::Info, "Guardian started".to_owned()),
             Some(refusal) => (Severity::Warning, format!("Guardian started, {refusal}")),
         };
-        let mut event = moment.event("guardian-started", severity, title, String::new());
+        let mut event = moment.event(Code::GuardianStarted, severity, title, String::new());
         if let Some(why) = damaged {
             event.severity = Severity::Critical;
             event.text =
@@ -488,17 +498,4 @@ fn learn<C: Clock>(
             Err(error) => return Err(error),
         }
     }
-}
-
-/// Bytes free for us on the file system of a path; of a path that is not there yet, of its folder.
-fn disk_free(path: &Path) -> Option<u64> {
-    use std::os::unix::ffi::OsStrExt;
-    let there = path.ancestors().find(|path| path.exists()).unwrap_or(Path::new("."));
-    let name = std::ffi::CString::new(there.as_os_str().as_bytes()).ok()?;
-    // SAFETY: a zeroed statvfs is a value of it; the name ends in NUL; the call fills the struct.
-    let (result, stat) = unsafe {
-        let mut stat: libc::statvfs = std::mem::zeroed();
-        (libc::statvfs(name.as_ptr(), &raw mut stat), stat)
-    };
-    (result == 0).then(|| stat.f_bavail.saturating_mul(stat.f_frsize))
 }

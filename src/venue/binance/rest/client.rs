@@ -177,6 +177,10 @@ impl Client {
         (self.clock)()
     }
 
+    pub(super) fn venue_now(&self) -> Nanos {
+        Nanos(self.now().0.saturating_add_signed(self.offset))
+    }
+
     pub(super) fn set_offset(&mut self, offset: i64) {
         self.offset = offset;
     }
@@ -216,7 +220,7 @@ impl Client {
         let mut query = encode(parameters);
         let window = self.receive_window.0 / 1_000_000;
         push_parameter(&mut query, "recvWindow", window.max(1).to_string().as_bytes());
-        let timestamp = self.now().0.saturating_add_signed(self.offset) / 1_000_000;
+        let timestamp = self.venue_now().0 / 1_000_000;
         push_parameter(&mut query, "timestamp", timestamp.to_string().as_bytes());
         credentials.signer.sign_query(&mut query);
         self.send(method, path, &query, true)
