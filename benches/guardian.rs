@@ -125,8 +125,10 @@ impl Rig {
     /// Nanoseconds that every thread of the guardian has been on a core.
     fn spent(&self) -> u64 {
         let tasks = fs::read_dir(format!("/proc/{}/task", self.guardian.0.id())).unwrap().flatten();
-        let spent = |path: PathBuf| fs::read_to_string(path.join("schedstat")).ok()?.split(' ').next()?.parse().ok();
-        tasks.filter_map(|task| spent(task.path())).sum::<u64>()
+        let spent = |path: PathBuf| -> Option<u64> {
+            fs::read_to_string(path.join("schedstat")).ok()?.split(' ').next()?.parse().ok()
+        };
+        tasks.filter_map(|task| spent(task.path())).sum()
     }
 }
 

@@ -255,7 +255,7 @@ mod tests {
         let at = |seconds: u64| Nanos(1_000 * SECOND + seconds * SECOND);
         let mut book = CashBook::new(Market::UsdMFutures, 1);
         let mut trades = vec![trade(7, true, "1", "1", "0", "USDT")];
-        let mut see = |book: &mut CashBook, cash: &str, trades: &[TradeState], now| {
+        let see = |book: &mut CashBook, cash: &str, trades: &[TradeState], now| {
             book.explain(cash.parse().unwrap(), "USDT", &[trades.to_vec()], 500, now);
             book.question(now)
         };

@@ -66,6 +66,31 @@ fn rates_are_counted_within_their_windows() {
 }
 
 #[test]
+fn an_engine_that_goes_on_sending_although_it_was_halted_is_flattened_whatever_becomes_of_its_orders() {
+    let mut world = World::new();
+    let mut guard = settled(&mut world);
+    let flood = |guard: &mut _, world: &mut World, tenths: u32| {
+        for _ in 0..tenths {
+            world.engine().snapshot.orders += 10;
+            world.pass(guard, Span::millis(100));
+        }
+    };
+    flood(&mut guard, &mut world, 50);
+    assert_eq!(guard.level(), Level::Halt);
+    flood(&mut guard, &mut world, 100);
+    assert_eq!(guard.level(), Level::Flatten);
+    // One that stops when it is told to is left alone.
+    let (mut world, mut guard) = {
+        let mut world = World::new();
+        let guard = settled(&mut world);
+        (world, guard)
+    };
+    flood(&mut guard, &mut world, 50);
+    world.pass(&mut guard, Span::seconds(60));
+    assert_eq!(guard.level(), Level::Halt);
+}
+
+#[test]
 fn unknown_orders_disk_and_venue_stop_entries() {
     let mut world = World::new();
     let mut guard = settled(&mut world);

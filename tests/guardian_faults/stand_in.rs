@@ -138,7 +138,9 @@ impl StandIn {
                 },
                 "flood" => {
                     self.sent += 1;
-                    self.send(&buy(hundredths(1), &format!("flood-{}", self.sent)));
+                    // Six times what the guardian allows; small ones, so that the account affords them.
+                    std::thread::sleep(Duration::from_millis(5));
+                    self.send(&buy(Qty::from_units(20_000), &format!("flood-{}", self.sent)));
                 }
                 _ if self.guardian.kill() != 0 => self.page.acknowledge_kill(self.guardian.kill()),
                 _ => {}
