@@ -240,6 +240,19 @@ impl Tail {
     }
 }
 
+/// Percent of a core that this machine takes for a thousand sleeps of a millisecond a second, and nothing else.
+fn floor(time: Duration) -> f64 {
+    let spent = || -> u64 {
+        let text = fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
+        text.split(' ').next().and_then(|text| text.parse().ok()).unwrap_or(0)
+    };
+    let (before, began) = (spent(), Instant::now());
+    while began.elapsed() < time {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    100.0 * (spent() - before) as f64 / began.elapsed().as_nanos() as f64
+}
+
 /// Nearest rank of sorted values.
 fn percentile(sorted: &[u64], part: f64) -> u64 {
     sorted[((sorted.len() as f64 * part).ceil() as usize).clamp(1, sorted.len()) - 1]
@@ -263,7 +276,15 @@ fn measure(spin: bool, rounds: usize, rest: Duration) {
     let (spent, began) = (rig.spent(), Instant::now());
     std::thread::sleep(rest);
     let share = 100.0 * (rig.spent() - spent) as f64 / began.elapsed().as_nanos() as f64;
-    println!("{mode}: {share:.2} % of a core while it watches{}", if spin { "" } else { " (budget 1 %)" });
+    if spin {
+        println!("{mode}: {share:.2} % of a core while it watches");
+    } else {
+        let floor = floor(rest);
+        println!(
+            "{mode}: {share:.2} % of a core while it watches, {floor:.2} % of it the sleeps alone on this machine: {:.2} % its own (budget 1 %)",
+            share - floor
+        );
+    }
 }
 
 fn main() {

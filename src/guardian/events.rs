@@ -12,6 +12,7 @@ use std::time::Duration;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
+use super::latch::Spare;
 use crate::core::Nanos;
 use crate::snapshot::Level;
 
@@ -238,10 +239,10 @@ pub struct Recorder {
 
 impl Recorder {
     /// Starts the thread.
-    pub fn start(log: EventLog, state: &Path) -> Self {
+    pub fn start(log: EventLog, state: &Path, spare: Spare) -> Self {
         let (sender, receiver) = channel();
         let state = state.to_owned();
-        let thread = std::thread::spawn(move || record(log, &state, &receiver));
+        let thread = std::thread::spawn(move || record(log, &state, &spare, &receiver));
         Self { sender: Some(sender), thread: Some(thread) }
     }
 
@@ -275,7 +276,7 @@ impl Drop for Recorder {
 
 /// What the disk refuses waits, in order, and is tried again: a story without its end, or an alarm that nobody
 /// reads because it was never written, is worse than one that comes late.
-fn record(mut log: EventLog, state: &Path, receiver: &Receiver<Message>) {
+fn record(mut log: EventLog, state: &Path, spare: &Spare, receiver: &Receiver<Message>) {
     let mut waiting: VecDeque<(Box<GuardianEvent>, bool)> = VecDeque::new();
     loop {
         let message = if waiting.is_empty() {
@@ -287,8 +288,8 @@ fn record(mut log: EventLog, state: &Path, receiver: &Receiver<Message>) {
             Ok(Message::Event(event, sync)) if waiting.len() < MOST_WAITING => waiting.push_back((event, sync)),
             Ok(Message::Event(event, _)) => eprintln!("pawl guardian: not recorded: {}", event.title),
             Ok(Message::SyncLatch(file)) => {
-                if let Err(error) = super::latch::sync(state, &file) {
-                    eprintln!("pawl guardian: cannot sync the latch: {error}");
+                if let Err(error) = super::latch::sync(state, &file).and_then(|()| spare.refill()) {
+                    eprintln!("pawl guardian: the latch may not be on disk, or the next one has no spare: {error}");
                 }
             }
             Err(RecvTimeoutError::Timeout) => {}

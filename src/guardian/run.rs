@@ -1,12 +1,13 @@
 //! The watch: one loop that looks, decides, and hands out what is to be done. It never waits for the venue
-//! and never for a disk, except to put a latch or a new day's reference in its place.
+//! and never for a disk, except for the write and the rename that put a latch in its place.
 //!
 //! | thread | does |
 //! |---|---|
 //! | this one | looks at the engine's page every millisecond, decides, fences, publishes the guardian's page |
 //! | `poll` | reads the account at the venue every second |
 //! | `act` | cancels and closes |
-//! | recorder (`events`) | writes and syncs |
+//! | recorder (`events`) | writes and syncs events, makes the next latch's file |
+//! | saver (`store`) | keeps the ledger on disk |
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -30,7 +31,7 @@ use super::observation::{EngineSight, Observation, VenueFacts};
 use super::params::{GuardianParams, GuardianParamsError};
 use super::poll::Poller;
 use super::requests::{self, ResetRequest};
-use super::store::{Store, StoreError};
+use super::store::{Saver, Store, StoreError};
 use super::tell::Moment;
 
 /// Requests, disk and unsaved state are looked at this often.
@@ -76,7 +77,6 @@ pub struct Watch<C> {
     journal: PathBuf,
     folder: PathBuf,
     instruments: InstrumentTable,
-    known: Vec<KnownSymbol>,
     guard: Guard,
     eye: Eye,
     fence: Fence,
@@ -84,7 +84,8 @@ pub struct Watch<C> {
     page: GuardianPageWriter,
     recorder: Recorder,
     latch: LatchWriter,
-    store: Store,
+    saver: Saver,
+    save_wanted: bool,
     poller: Poller,
     actor: Actor,
     facts: Option<VenueFacts>,
@@ -111,8 +112,8 @@ impl<C: Clock> Watch<C> {
         let store = Store::open(&state)?;
         let memory = store.recall();
         let file = |source| RunError::File { path: state.clone(), source };
-        let recorder = Recorder::start(EventLog::open(&state).map_err(file)?, &state);
         let latch = LatchWriter::prepare(&state).map_err(file)?;
+        let recorder = Recorder::start(EventLog::open(&state).map_err(file)?, &state, latch.spare());
         let plan = SessionPlan::new(&config.venue, &params)?;
         let known = learn(&plan, &memory.instruments, &clock)?;
         let instruments = InstrumentTable::new(known.iter().map(|symbol| symbol.spec.clone()))?;
@@ -146,13 +147,13 @@ impl<C: Clock> Watch<C> {
             journal: config.live.journal.clone(),
             folder,
             instruments,
-            known,
             guard,
             eye,
             fence_begun_ns: 0,
             recorder,
             latch,
-            store,
+            saver: Saver::start(store, known),
+            save_wanted: false,
             poller,
             actor,
             facts: None,
@@ -219,6 +220,7 @@ impl<C: Clock> Watch<C> {
         }
         self.hear_actor();
         self.greet_engine();
+        self.keep_saved(now);
         self.heartbeat += 1;
         let view = self.guard.view();
         self.page.publish(&crate::snapshot::GuardianView { heartbeat: self.heartbeat, heartbeat_ns: now, ..view });
@@ -234,7 +236,7 @@ impl<C: Clock> Watch<C> {
                 self.fence.begin(latch, by_force, &self.eye, now);
             }
             Action::Liquidate(goal) => self.liquidate(goal, now),
-            Action::Save => self.save(),
+            Action::Save => self.save_wanted = true,
             Action::Tell(report) => {
                 let action = match report {
                     Report::Breached(condition, _) => self.params.terms(condition).action,
@@ -376,7 +378,7 @@ impl<C: Clock> Watch<C> {
             );
             event.evidence.insert("engine_pid".into(), pid.into());
             // Remembered, so that a guardian that starts without its page still knows whom to fence.
-            self.save();
+            self.save_wanted = true;
             event
         } else if was != 0 && self.eye.handle().is_none() {
             self.moment().event(Code::EngineStopped, Severity::Info, "The engine has ended".into(), String::new())
@@ -386,19 +388,24 @@ impl<C: Clock> Watch<C> {
         self.recorder.tell(event, false);
     }
 
-    fn save(&mut self) {
-        let now = self.clock.monotonic_ns();
-        if self.save_failed_ns != 0 && now.saturating_sub(self.save_failed_ns) < CHORES_EVERY.0 {
-            return;
-        }
-        self.save_failed_ns = 0;
-        match self.store.save(self.guard.ledger(), self.eye.identity(), self.known.clone()) {
-            Ok(()) => self.guard.saved(),
-            // Asked for again until it works; entries stay forbidden meanwhile.
-            Err(error) => {
-                eprintln!("pawl guardian: {error}");
-                self.save_failed_ns = now.max(1);
+    /// Sees to it that what must survive is on disk; until it is, entries stay forbidden.
+    fn keep_saved(&mut self, now: u64) {
+        if let Some(saved) = self.saver.done() {
+            match saved.result {
+                Ok(()) if saved.ledger == *self.guard.ledger() => {
+                    self.guard.saved();
+                    self.save_wanted &= saved.engine != self.eye.identity();
+                }
+                Ok(()) => {}
+                Err(error) => {
+                    eprintln!("pawl guardian: {error}");
+                    (self.save_failed_ns, self.save_wanted) = (now.max(1), true);
+                }
             }
+        }
+        let resting = self.save_failed_ns != 0 && now.saturating_sub(self.save_failed_ns) < CHORES_EVERY.0;
+        if self.save_wanted && !resting && self.saver.save(self.guard.ledger(), self.eye.identity()) {
+            (self.save_wanted, self.save_failed_ns) = (false, 0);
         }
     }
 
@@ -439,7 +446,7 @@ impl<C: Clock> Watch<C> {
         self.fence.open();
         (self.resumed, self.excess) = (false, 0);
         let _ = self.actor.orders.send(Order::Forget);
-        self.save();
+        self.save_wanted = true;
         // A new page has no kill word; an engine that was told the old one never hears it taken back.
         match GuardianPageWriter::create(&self.folder) {
             Ok(page) => {

@@ -5,6 +5,8 @@ use std::io::Write;
 use std::path::Path;
 use std::process::Command;
 
+use pawl::core::Qty;
+
 use super::alerts::Alerts;
 use super::engine::{ENGINE, Scene};
 use super::lab::{CALM, Lab, wait_for};
@@ -58,7 +60,7 @@ fn a_full_disk_does_not_keep_the_guardian_from_latching_and_flattening() {
     let percent = scene.lab.losing_jump("BTCUSDT", 0.045);
     scene.lab.jump("BTCUSDT", percent);
     assert_eq!(scene.lab.wait_latch().condition, "daily-loss", "whole, on a full disk");
-    scene.lab.wait_held("flat", "BTCUSDT", |held| held.is_zero());
+    scene.lab.wait_held("flat", "BTCUSDT", Qty::is_zero);
     wait_for("the engine to obey", || scene.engine.process.ended());
     // There is room again: what could not be written is written now, in order, and told.
     fs::remove_file(place.join("filler")).unwrap();

@@ -20,8 +20,8 @@ pub(crate) const ENGINE: &str = "[quant]\nbar = \"250ms\"\nwindow = 20\nentry_z 
      price_collar_points = 10000\nslippage_points = 50\nguardian_required = true\n";
 /// Percent that a jump has which makes the engine enter.
 const JUMP: f64 = 0.5;
-/// Bars of a window, and a few more.
-const WINDOW: Duration = Duration::from_millis(250 * 24);
+/// What 24 bars take: those of a window, and a few more.
+const WINDOW: Duration = Duration::from_secs(6);
 
 /// A `pawl run` and its session.
 pub(crate) struct Engine {

@@ -1,6 +1,6 @@
 //! An engine whose guardian is gone opens nothing; what it holds it still closes.
 
-use pawl::core::Span;
+use pawl::core::{Qty, Span};
 use pawl::core::payload::{ControlCode, Refusal};
 
 use super::engine::{ENGINE, Engine, Scene};
@@ -23,7 +23,7 @@ fn without_a_guardian_exits_go_on_and_nothing_is_opened() {
     let mut scene = Scene::open(CALM);
     scene.guardian.kill();
     // Its own exit: nobody else is there.
-    scene.lab.wait_held("the engine's exit", "BTCUSDT", |held| held.is_zero());
+    scene.lab.wait_held("the engine's exit", "BTCUSDT", Qty::is_zero);
     assert!(scene.lab.closed_by_guardian().is_zero());
     wait_refused(&scene.lab, &scene.engine);
     scene.engine.process.signal(libc::SIGTERM);

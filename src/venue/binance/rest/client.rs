@@ -6,10 +6,12 @@ use std::time::Duration;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use ureq::tls::{Certificate, RootCerts, TlsConfig};
+use ureq::unversioned::transport::DefaultConnector;
 use ureq::{Agent, Timeout};
 
 use super::super::errors;
 use super::super::sign::{Secret, Signer, push_parameter};
+use super::names::Names;
 use crate::core::{Nanos, Span};
 
 /// Largest answer accepted: all of futures' exchange information is some 2 MB.
@@ -158,7 +160,7 @@ impl Client {
                 RootCerts::new_with_certs(&[certificate])
             }
         };
-        let agent = Agent::config_builder()
+        let config = Agent::config_builder()
             .http_status_as_error(false)
             .max_redirects(0)
             .proxy(None)
@@ -167,8 +169,8 @@ impl Client {
             .max_idle_connections(2)
             .user_agent(concat!("pawl/", env!("CARGO_PKG_VERSION")))
             .tls_config(TlsConfig::builder().root_certs(roots).build())
-            .build()
-            .new_agent();
+            .build();
+        let agent = Agent::with_parts(config, DefaultConnector::default(), Names::default());
         let (base, receive_window) = (params.base.trim_end_matches('/').to_owned(), params.receive_window);
         Ok(Self { agent, base, credentials, receive_window, clock: params.clock, offset: 0, used_weight: None })
     }

@@ -7,6 +7,7 @@
 //! unknown must be asked for, never sent again.
 
 mod client;
+mod names;
 mod types;
 
 pub use client::{Credentials, RestError, RestParams};
