@@ -1,7 +1,7 @@
 //! An engine whose guardian is gone opens nothing; what it holds it still closes.
 
-use pawl::core::{Qty, Span};
 use pawl::core::payload::{ControlCode, Refusal};
+use pawl::core::{Qty, Span};
 
 use super::engine::{ENGINE, Engine, Scene};
 use super::lab::{CALM, Lab, wait_for};
