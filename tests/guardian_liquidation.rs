@@ -330,6 +330,34 @@ fn nothing_is_closed_before_the_engine_is_fenced_but_entries_are_cancelled() {
 }
 
 #[test]
+fn what_the_engine_sold_while_it_was_being_fenced_is_not_sold_again() {
+    // A spot desk: it sells whatever is owned, and what pawl does not trade with is owned too.
+    let mut desk = BadDesk::new(1, 0, [lots(300).units(), 0, 0]);
+    let mut machine = Liquidation::new(&LiquidationParams::default(), Qty::ZERO, &table(), 7, false);
+    machine.pursue(Goal::Flat, desk.now);
+    let mut fenced = false;
+    let mut reads_after = 0;
+    loop {
+        match machine.next(desk.now, fenced) {
+            Step::Ask(request) => {
+                assert!(!matches!(request, DeskRequest::Close(_)), "sold again: {request:?}");
+                reads_after += u32::from(fenced && request == DeskRequest::Orders);
+                let reply = desk.ask(&request);
+                machine.answer(reply, desk.now);
+            }
+            Step::Wait(until) => desk.pass(until),
+            Step::AwaitFence if fenced => panic!("it is fenced"),
+            // The engine's own exit, just before it hears the kill word.
+            Step::AwaitFence => (desk.held, fenced) = ([0; INSTRUMENTS], true),
+            Step::Done => break,
+        }
+    }
+    assert!(fenced, "flat cannot be proved while the engine may send");
+    assert!(reads_after >= 2, "flat is two reads of orders that were made after the fence");
+    assert_eq!(desk.held, [0; INSTRUMENTS]);
+}
+
+#[test]
 fn a_venue_that_is_gone_makes_the_machine_shout_once_and_go_on() {
     let mut machine = Liquidation::new(&LiquidationParams::default(), Qty::ZERO, &table(), 7, false);
     let (mut now, mut shouts, mut asked) = (MILLISECOND, 0, 0);

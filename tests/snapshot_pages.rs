@@ -151,7 +151,7 @@ fn a_killed_writer_is_told_from_a_living_one_and_its_page_stays_readable_or_busy
     assert!(reader.owner().process.is_alive());
     let handle = reader.owner().process.open().unwrap();
     writer.0.kill().unwrap();
-    assert!(handle.has_ended_within(10_000));
+    assert!(handle.has_ended_within(pawl::core::Span::seconds(10)));
     assert!(!reader.owner().process.is_alive());
     match reader.read() {
         Ok(view) => {

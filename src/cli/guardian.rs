@@ -15,7 +15,7 @@ use crate::core::InstrumentTable;
 use crate::guardian::binance::{BinanceSession, SessionPlan, Touches};
 use crate::guardian::clock::{Clock, SystemClock};
 use crate::guardian::drill::drill;
-use crate::guardian::events::{EventLog, GuardianEvent, Severity};
+use crate::guardian::events::{Code, EventLog, GuardianEvent, Severity};
 use crate::guardian::latch::{self, LatchState};
 use crate::guardian::run::{RunError, Watch};
 use crate::guardian::store::{Store, StoreError};
@@ -254,7 +254,7 @@ fn reset_alone(config: &Config, store: &Store, request: &ResetRequest) -> Result
     let mut event = GuardianEvent {
         at: SystemClock.utc(),
         level: Level::Active,
-        code: "latch-reset",
+        code: Code::LatchReset,
         severity: Severity::Warning,
         title: format!("Latch cleared by {} (uid {}): {}", request.who, request.uid, request.reason),
         text: latch::check(state).refusal().unwrap_or_else(|| "There was no latch.".into()),
@@ -306,7 +306,7 @@ fn run_drill(path: &Path, json: bool) -> Result<(), Failure> {
     let event = GuardianEvent {
         at: SystemClock.utc(),
         level: store.recall().ledger.level,
-        code: "drill",
+        code: Code::Drill,
         severity: Severity::Info,
         title: format!("Drill: flat after {:.3} ms", report.flat_us as f64 / 1e3),
         text: format!("{report:?}"),

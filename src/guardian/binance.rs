@@ -180,6 +180,8 @@ pub struct BinanceSession {
 
 /// Executions of a symbol asked for at once.
 const MOST_TRADES: u16 = 500;
+/// Changes of a futures wallet asked for at once.
+const MOST_INCOME: u16 = 1000;
 /// Reads of an account that trades before one of them must have found it still.
 const STILL_TRIES: u32 = 5;
 /// The venue's clock is compared this often.
@@ -203,7 +205,7 @@ impl BinanceSession {
             reads: 0,
             synced_ns: 0,
             ahead_ns: None,
-            cash: CashBook::new(plan.symbols.len()),
+            cash: CashBook::new(plan.market, plan.symbols.len()),
         }
     }
 
@@ -250,12 +252,14 @@ impl BinanceSession {
 
     /// The account, read while its cash stood still, so that every change of it can be explained.
     fn explained_account(&mut self, quotes: &[Quote]) -> Result<(Vec<Qty>, Money, Money), RestError> {
-        if self.plan.market == Market::UsdMFutures {
-            return self.account(quotes);
-        }
         let mut account = self.account(quotes)?;
         for _ in 0..STILL_TRIES {
             if self.cash.is_explained(account.1) {
+                self.find_transfers()?;
+                if self.cash.is_open(self.client.venue_now()) {
+                    let reason = "a wallet that moved, and no list yet that says why".to_owned();
+                    return Err(RestError::Unexpected { path: "income".into(), reason });
+                }
                 return Ok(account);
             }
             let mut trades = Vec::with_capacity(self.symbols.len());
@@ -264,13 +268,32 @@ impl BinanceSession {
             }
             let again = self.account(quotes)?;
             if again.1 == account.1 {
+                let (full, now) = (usize::from(MOST_TRADES), self.client.venue_now());
                 let quote = self.symbols.first().map_or("", |symbol| symbol.spec.currency.as_str());
-                self.cash.explain(again.1, quote, &trades, usize::from(MOST_TRADES));
+                self.cash.explain(again.1, quote, &trades, full, now);
             }
             account = again;
         }
         let reason = "an account that did not stand still while it was read".to_owned();
         Err(RestError::Unexpected { path: "account".into(), reason })
+    }
+
+    /// Futures: asks the venue what moved the wallet, when something did that no execution explains.
+    fn find_transfers(&mut self) -> Result<(), RestError> {
+        let Some(since) = self.cash.question(self.client.venue_now()) else { return Ok(()) };
+        match self.client.income(since, MOST_INCOME) {
+            // A full list may lack the latest.
+            Ok(list) if list.len() >= usize::from(MOST_INCOME) => Ok(()),
+            Ok(list) => {
+                let quote = self.symbols.first().map_or("", |symbol| symbol.spec.currency.as_str());
+                self.cash.learn(quote, &list);
+                Ok(())
+            }
+            Err(error) => {
+                self.cash.ask_again();
+                Err(error)
+            }
+        }
     }
 
     /// Positions, balance and equity.
@@ -347,6 +370,26 @@ impl BinanceSession {
         Ok(orders)
     }
 
+    /// The same with one question, however many symbols there are. It is as dear as forty questions, so it is for an
+    /// emergency only, where each question costs a round trip.
+    fn open_orders_at_once(&mut self) -> Result<Vec<DeskOrder>, RestError> {
+        if self.symbols.len() == 1 {
+            return self.open_orders();
+        }
+        let mut orders = Vec::new();
+        for order in self.client.open_orders(None)? {
+            // Orders in symbols that are not watched are not the guardian's.
+            if let Some(index) = self.symbols.iter().position(|symbol| symbol.spec.symbol == order.symbol) {
+                orders.push(DeskOrder {
+                    instrument: InstrumentId(index as u16),
+                    client_id: order.client_order_id,
+                    protective: order.reduce_only || order.close_position,
+                });
+            }
+        }
+        Ok(orders)
+    }
+
     fn is_dust(&self, index: usize, held: Qty, quote: &Quote) -> bool {
         let instrument = self.instruments.get(InstrumentId(index as u16));
         instrument.is_some_and(|instrument| {
@@ -413,7 +456,7 @@ impl BinanceSession {
 
     fn reply(&mut self, request: &DeskRequest) -> Result<DeskReply, RestError> {
         match request {
-            DeskRequest::Orders => self.open_orders().map(DeskReply::Orders),
+            DeskRequest::Orders => self.open_orders_at_once().map(DeskReply::Orders),
             DeskRequest::Positions => Ok(DeskReply::Positions(Box::new(widened(&self.positions()?)))),
             DeskRequest::Touch(id) => {
                 let quote = self.client.book_ticker(&self.symbol(*id))?;

@@ -1,25 +1,75 @@
-//! Deposits and withdrawals of a spot account, found by accounting: a change of cash that no execution
-//! explains came from outside. Commission, and whatever else trading costs, stays profit and loss.
+//! Deposits and withdrawals, found by accounting: a change of cash that no execution explains came from
+//! elsewhere. Commission, and whatever else trading costs, stays profit and loss.
+//!
+//! Spot: what is left unexplained is a deposit or a withdrawal; nothing else moves the cash. Futures: it may be
+//! funding as well, so the venue's own list of what moved the wallet is asked, and only its transfers count.
+//! The list is dear, so it is asked only then; it may lag behind the wallet, so it is asked again for a while.
 
-use crate::core::{Money, Qty, SCALE};
-use crate::venue::binance::rest::TradeState;
+use std::collections::BTreeSet;
+
+use crate::core::{Money, Nanos, Qty, SCALE, Span};
+use crate::venue::binance::endpoints::Market;
+use crate::venue::binance::rest::{IncomeState, TradeState};
 
 /// What the venue may have rounded an execution's value by, units of 1e-8.
 const ROUNDING: i64 = 2;
+/// Between two questions for what moved the wallet.
+const ASK_EVERY: Span = Span::seconds(2);
+/// What is not found for so long is profit or loss.
+const ASK_FOR: Span = Span::seconds(60);
+/// So long a read is held back for the list: a withdrawal must not be taken for a loss because the list is
+/// behind the wallet. The engine's page is looked at all the while.
+const PATIENCE: Span = Span::seconds(5);
+/// The list is read from so long before the wallet was last known, by the venue's clock.
+const OVERLAP: Span = Span::seconds(5);
+/// Kinds of income that executions explain.
+const TRADING: [&str; 2] = ["REALIZED_PNL", "COMMISSION"];
+/// Kinds of income that are neither earned nor lost: money of the account's owner, moved.
+const TRANSFERS: [&str; 6] = [
+    "TRANSFER",
+    "INTERNAL_TRANSFER",
+    "CROSS_COLLATERAL_TRANSFER",
+    "COIN_SWAP_DEPOSIT",
+    "COIN_SWAP_WITHDRAW",
+    "STRATEGY_UMFUTURES_TRANSFER",
+];
 
 /// The cash of one quote asset, explained.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(super) struct CashBook {
+    market: Market,
     cash: Option<Money>,
     /// The last execution of each symbol that is accounted for.
     last: Vec<Option<u64>>,
     /// Deposits minus withdrawals since this book was opened.
     total: Money,
+    wanted: Option<Wanted>,
+    /// Transfers that are in the total.
+    counted: BTreeSet<(String, String)>,
+    /// The venue's time at which the cash was last known.
+    known_at: Nanos,
+}
+
+/// Futures: a movement of the wallet that is to be found in the venue's list.
+#[derive(Clone, Copy, Debug)]
+struct Wanted {
+    amount: Money,
+    since: Nanos,
+    asked: Option<Nanos>,
+    until: Nanos,
 }
 
 impl CashBook {
-    pub(super) fn new(symbols: usize) -> Self {
-        Self { cash: None, last: vec![None; symbols], total: Money::ZERO }
+    pub(super) fn new(market: Market, symbols: usize) -> Self {
+        Self {
+            market,
+            cash: None,
+            last: vec![None; symbols],
+            total: Money::ZERO,
+            wanted: None,
+            counted: BTreeSet::new(),
+            known_at: Nanos::NONE,
+        }
     }
 
     /// True when this much cash needs no explaining.
@@ -34,8 +84,8 @@ impl CashBook {
 
     /// Takes in the present cash and the latest executions of each symbol, oldest first, as they were while
     /// the cash did not move. `full` is how many executions an answer can hold: an answer of new ones only
-    /// may hide others, and then nothing can be said of what moved.
-    pub(super) fn explain(&mut self, cash: Money, quote: &str, trades: &[Vec<TradeState>], full: usize) {
+    /// may hide others, and then nothing can be said of what moved. `now` is the venue's time.
+    pub(super) fn explain(&mut self, cash: Money, quote: &str, trades: &[Vec<TradeState>], full: usize, now: Nanos) {
         let mut flow = 0i128;
         let (mut new, mut hidden) = (0, false);
         for (last, trades) in self.last.iter_mut().zip(trades) {
@@ -43,27 +93,98 @@ impl CashBook {
                 trades.iter().filter(|trade| last.is_none_or(|last| trade.id > last)).collect();
             hidden |= fresh.len() >= full;
             new += fresh.len() as i64;
-            flow += fresh.iter().map(|trade| flow_of(trade, quote)).sum::<i128>();
+            flow += fresh.iter().map(|trade| flow_of(self.market, trade, quote)).sum::<i128>();
             // An account that never traded begins before the first execution.
             *last = trades.last().map(|trade| trade.id).or(*last).or(Some(0));
         }
         if let Some(before) = self.cash.filter(|_| !hidden) {
             let moved = i128::from(cash.units()) - i128::from(before.units()) - flow;
-            let explained = moved.abs() <= i128::from(ROUNDING * new);
-            if let Some(total) = i64::try_from(moved).ok().and_then(|moved| self.total.units().checked_add(moved)) {
-                self.total = if explained { self.total } else { Money::from_units(total) };
+            if moved.abs() > i128::from(ROUNDING * new)
+                && let Ok(moved) = i64::try_from(moved)
+            {
+                self.came_from_elsewhere(Money::from_units(moved), now);
             }
         }
-        self.cash = Some(cash);
+        (self.cash, self.known_at) = (Some(cash), now);
+    }
+
+    fn came_from_elsewhere(&mut self, moved: Money, now: Nanos) {
+        match self.market {
+            Market::Spot => self.count(moved),
+            Market::UsdMFutures => {
+                let before = self.wanted.map_or(Money::ZERO, |wanted| wanted.amount);
+                let since = self.wanted.map_or(self.known_at, |wanted| wanted.since);
+                let amount = before.checked_add(moved).unwrap_or(moved);
+                self.wanted = Some(Wanted { amount, since, asked: None, until: now.plus(ASK_FOR) });
+            }
+        }
+    }
+
+    fn count(&mut self, moved: Money) {
+        self.total = self.total.checked_add(moved).unwrap_or(self.total);
+    }
+
+    /// Futures: since when the venue's list is to be read now, if it is.
+    pub(super) fn question(&mut self, now: Nanos) -> Option<Nanos> {
+        let wanted = self.wanted.as_mut()?;
+        if now > wanted.until {
+            self.wanted = None;
+            return None;
+        }
+        if wanted.asked.is_some_and(|asked| now.since(asked) < ASK_EVERY) {
+            return None;
+        }
+        wanted.asked = Some(now);
+        Some(Nanos(wanted.since.0.saturating_sub(OVERLAP.0)))
+    }
+
+    /// The question was not answered: it is put again at once.
+    pub(super) fn ask_again(&mut self) {
+        if let Some(wanted) = &mut self.wanted {
+            wanted.asked = None;
+        }
+    }
+
+    /// Takes in the venue's list. Profit and commission are explained by the executions already; everything
+    /// else in it explains what moved, and a transfer counts as one.
+    pub(super) fn learn(&mut self, quote: &str, list: &[IncomeState]) {
+        let beside = |row: &&IncomeState| row.asset == quote && !TRADING.contains(&row.income_type.as_str());
+        for row in list.iter().filter(beside) {
+            let Some(wanted) = &mut self.wanted else { return };
+            let name = (row.income_type.clone(), row.tran_id.clone());
+            let left = wanted.amount.checked_sub(row.income).unwrap_or(Money::MAX);
+            // What the cash held before explains nothing: it leaves more, not less.
+            if self.counted.contains(&name) || left.abs() >= wanted.amount.abs() {
+                continue;
+            }
+            wanted.amount = left;
+            self.counted.insert(name);
+            if TRANSFERS.contains(&row.income_type.as_str()) {
+                self.count(row.income);
+            }
+            if left.is_zero() {
+                self.wanted = None;
+            }
+        }
+    }
+
+    /// True while the list may still be about to say what moved the wallet: what is read now is no fact yet.
+    pub(super) fn is_open(&self, now: Nanos) -> bool {
+        self.wanted.is_some_and(|wanted| now.plus(Span(ASK_FOR.0 - PATIENCE.0)) < wanted.until)
     }
 }
 
 /// What an execution did to the cash, units of 1e-8, its commission included where that was paid in cash.
-fn flow_of(trade: &TradeState, quote: &str) -> i128 {
-    let value = i128::from(trade.price.units()) * i128::from(trade.qty.units()) / i128::from(SCALE);
+fn flow_of(market: Market, trade: &TradeState, quote: &str) -> i128 {
     let commission = if trade.commission_asset == quote { trade.commission } else { Qty::ZERO };
-    let signed = if trade.buyer { -value } else { value };
-    signed - i128::from(commission.units())
+    let gained = match market {
+        Market::Spot => {
+            let value = i128::from(trade.price.units()) * i128::from(trade.qty.units()) / i128::from(SCALE);
+            if trade.buyer { -value } else { value }
+        }
+        Market::UsdMFutures => i128::from(trade.realized_pnl.units()),
+    };
+    gained - i128::from(commission.units())
 }
 
 #[cfg(test)]
@@ -80,16 +201,17 @@ mod tests {
             commission: commission.parse().unwrap(),
             commission_asset: asset.into(),
             time: 0,
+            realized_pnl: Money::ZERO,
             buyer,
         }
     }
 
     #[test]
     fn what_no_execution_explains_came_from_outside() {
-        let mut book = CashBook::new(1);
+        let mut book = CashBook::new(Market::Spot, 1);
         let mut trades = vec![trade(7, true, "1", "1", "0", "USDT")];
         let mut see = |cash: &str, trades: &[TradeState]| {
-            book.explain(cash.parse().unwrap(), "USDT", &[trades.to_vec()], 500);
+            book.explain(cash.parse().unwrap(), "USDT", &[trades.to_vec()], 500, Nanos(1));
             book.total().to_string()
         };
         assert_eq!(see("1000", &trades), "0", "what was before is not judged");
@@ -107,12 +229,67 @@ mod tests {
 
     #[test]
     fn an_answer_that_may_hide_executions_says_nothing() {
-        let mut book = CashBook::new(1);
-        book.explain(Money::whole(1000), "USDT", &[vec![]], 2);
+        let mut book = CashBook::new(Market::Spot, 1);
+        book.explain(Money::whole(1000), "USDT", &[vec![]], 2, Nanos(1));
         let trades = vec![trade(8, true, "10", "1", "0", "USDT"), trade(9, true, "10", "1", "0", "USDT")];
-        book.explain(Money::whole(900), "USDT", &[trades], 2);
+        book.explain(Money::whole(900), "USDT", &[trades], 2, Nanos(1));
         assert_eq!(book.total(), Money::ZERO);
-        book.explain(Money::whole(950), "USDT", &[vec![]], 2);
+        book.explain(Money::whole(950), "USDT", &[vec![]], 2, Nanos(1));
         assert_eq!(book.total(), Money::whole(50), "from there on it accounts again");
+    }
+
+    fn income(kind: &str, number: u64, amount: &str) -> IncomeState {
+        IncomeState {
+            income_type: kind.into(),
+            income: amount.parse().unwrap(),
+            asset: "USDT".into(),
+            time: 0,
+            tran_id: number.to_string(),
+        }
+    }
+
+    const SECOND: u64 = 1_000_000_000;
+
+    #[test]
+    fn on_futures_only_what_the_venue_calls_a_transfer_is_one() {
+        let at = |seconds: u64| Nanos(1_000 * SECOND + seconds * SECOND);
+        let mut book = CashBook::new(Market::UsdMFutures, 1);
+        let mut trades = vec![trade(7, true, "1", "1", "0", "USDT")];
+        let see = |book: &mut CashBook, cash: &str, trades: &[TradeState], now| {
+            book.explain(cash.parse().unwrap(), "USDT", &[trades.to_vec()], 500, now);
+            book.question(now)
+        };
+        assert_eq!(see(&mut book, "1000", &trades, at(0)), None, "what was before is not judged");
+        trades.push(TradeState {
+            realized_pnl: "-30".parse().unwrap(),
+            ..trade(8, false, "50000", "0.01", "0.5", "USDT")
+        });
+        assert_eq!(see(&mut book, "969.5", &trades, at(1)), None, "a loss and its commission explain themselves");
+        // Funding, and a withdrawal that the list does not show yet.
+        assert_eq!(see(&mut book, "868.5", &trades, at(2)), Some(Nanos(at(1).0 - OVERLAP.0)));
+        let funding = income("FUNDING_FEE", 1, "-1");
+        book.learn("USDT", std::slice::from_ref(&funding));
+        assert_eq!((book.total(), book.question(at(3))), (Money::ZERO, None), "not asked again at once");
+        assert!(book.question(at(4)).is_some());
+        assert!(book.is_open(at(6)) && !book.is_open(at(7)), "the read is held back, and not for ever");
+        let list = [funding, income("COMMISSION", 9, "-0.5"), income("TRANSFER", 1, "-100")];
+        book.learn("USDT", &list);
+        assert_eq!((book.total(), book.is_open(at(4))), (Money::whole(-100), false));
+        assert_eq!(see(&mut book, "768.5", &trades, at(8)), Some(Nanos(at(2).0 - OVERLAP.0)));
+        book.learn("USDT", &list);
+        assert_eq!(book.total(), Money::whole(-100), "counted once");
+        assert_eq!(book.question(at(69)), None, "what is not found for a minute is a loss");
+        book.learn("USDT", &[income("TRANSFER", 2, "-100")]);
+        assert_eq!(book.total(), Money::whole(-100));
+    }
+
+    #[test]
+    fn a_transfer_from_before_the_book_explains_nothing() {
+        let mut book = CashBook::new(Market::UsdMFutures, 1);
+        book.explain(Money::whole(1000), "USDT", &[vec![]], 500, Nanos(100 * SECOND));
+        book.explain(Money::whole(1500), "USDT", &[vec![]], 500, Nanos(101 * SECOND));
+        assert!(book.question(Nanos(101 * SECOND)).is_some());
+        book.learn("USDT", &[income("TRANSFER", 1, "-4000"), income("TRANSFER", 2, "500")]);
+        assert_eq!(book.total(), Money::whole(500));
     }
 }

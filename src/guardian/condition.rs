@@ -176,24 +176,23 @@ fn in_percent(part: i128, whole: i64) -> Figure {
     Figure::Percent(units.clamp(i128::from(i64::MIN), i128::from(i64::MAX)) as i64)
 }
 
-/// The lower of what engine and venue say, as far as either says anything.
-pub(super) fn worse_equity(o: &Observation<'_>) -> Option<Money> {
-    let engine = o.engine.trading().map(|view| view.snapshot.equity);
-    let venue = o.venue.map(|facts| facts.equity);
-    match (engine, venue) {
-        (Some(engine), Some(venue)) => Some(engine.min(venue)),
-        (one, other) => one.or(other),
-    }
-}
-
 impl Guard {
+    /// The lower of what engine and venue say, as far as either says anything.
+    fn worse_equity(&self, o: &Observation<'_>) -> Option<Money> {
+        let (engine, venue) = (self.engine_equity(o), o.venue.map(|facts| facts.equity));
+        match (engine, venue) {
+            (Some(engine), Some(venue)) => Some(engine.min(venue)),
+            (one, other) => one.or(other),
+        }
+    }
+
     /// What every condition reads now; index as in [`Condition::ALL`].
     pub(super) fn readings(&self, p: &GuardianParams, o: &Observation<'_>) -> [Reading; CONDITIONS] {
         [
             self.daily_loss(p, o),
             self.drawdown(p, o),
             open_lots(p, o),
-            equity_disagreement(p, o),
+            self.equity_disagreement(p, o),
             position_disagreement(p, o),
             self.heartbeat(p, o),
             self.engine_exit(p, o),
@@ -214,7 +213,7 @@ impl Guard {
     fn daily_loss(&self, p: &GuardianParams, o: &Observation<'_>) -> Reading {
         let limit = Figure::Percent(p.daily_loss.limit.units());
         // Without a reference nothing may be opened at all; there is nothing to lose yet.
-        let (Some(reference), Some(equity)) = (self.ledger().reference(), worse_equity(o)) else {
+        let (Some(reference), Some(equity)) = (self.ledger().reference(), self.worse_equity(o)) else {
             return Reading::fine();
         };
         if !reference.is_positive() {
@@ -227,13 +226,21 @@ impl Guard {
 
     fn drawdown(&self, p: &GuardianParams, o: &Observation<'_>) -> Reading {
         let limit = Figure::Percent(p.drawdown.limit.units());
-        let (Some(peak), Some(equity)) = (self.ledger().peak(), worse_equity(o)) else { return Reading::fine() };
+        let (Some(peak), Some(equity)) = (self.ledger().peak(), self.worse_equity(o)) else { return Reading::fine() };
         if !peak.is_positive() {
             return Reading::uncomputable("a peak that is not positive", limit);
         }
         let fall = i128::from(peak.units()) - i128::from(equity.units());
         let over = |percent| beyond(fall, peak.units(), percent);
         Reading::when(over(p.drawdown.limit), over(p.drawdown.warn), in_percent(fall, peak.units()), limit)
+    }
+
+    fn equity_disagreement(&self, p: &GuardianParams, o: &Observation<'_>) -> Reading {
+        let limit = p.equity_disagreement.limit;
+        let (Some(engine), Some(facts)) = (self.engine_equity(o), o.venue) else { return Reading::fine() };
+        let apart = (i128::from(engine.units()) - i128::from(facts.equity.units())).abs();
+        let whole = facts.equity.units().saturating_abs();
+        Reading::when(beyond(apart, whole, limit), false, in_percent(apart, whole), Figure::Percent(limit.units()))
     }
 
     fn heartbeat(&self, p: &GuardianParams, o: &Observation<'_>) -> Reading {
@@ -310,15 +317,6 @@ fn open_lots(p: &GuardianParams, o: &Observation<'_>) -> Reading {
         return Reading::uncomputable("negative lots", Figure::Lots(limit));
     }
     Reading::when(open > limit, false, Figure::Lots(open), Figure::Lots(limit))
-}
-
-fn equity_disagreement(p: &GuardianParams, o: &Observation<'_>) -> Reading {
-    let limit = p.equity_disagreement.limit;
-    let (Some(view), Some(facts)) = (o.engine.trading(), o.venue) else { return Reading::fine() };
-    let (engine, venue) = (i128::from(view.snapshot.equity.units()), facts.equity.units());
-    let apart = (engine - i128::from(venue)).abs();
-    let whole = venue.saturating_abs();
-    Reading::when(beyond(apart, whole, limit), false, in_percent(apart, whole), Figure::Percent(limit.units()))
 }
 
 fn position_disagreement(p: &GuardianParams, o: &Observation<'_>) -> Reading {

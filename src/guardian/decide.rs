@@ -118,6 +118,9 @@ pub struct Guard {
     unsaved: bool,
     /// Deposits minus withdrawals of this session that are taken in.
     transfers: Money,
+    /// The part of them that the engine's books do not show yet: it books a deposit when it is flat, and until
+    /// then its equity must not be measured against a reference that has moved.
+    unbooked: Money,
     venue_equity: Money,
     resumed: bool,
 }
@@ -143,6 +146,7 @@ impl Guard {
             seen_read: 0,
             unsaved: false,
             transfers: Money::ZERO,
+            unbooked: Money::ZERO,
             venue_equity: Money::ZERO,
             resumed: false,
         }
@@ -161,6 +165,7 @@ impl Guard {
         if let Some(facts) = o.venue.filter(|facts| facts.number != self.seen_read) {
             self.take_read(facts, o, actions);
         }
+        self.settle_unbooked(o);
         let readings = self.readings(&self.params, o);
         for (condition, reading) in Condition::ALL.into_iter().zip(readings) {
             self.weigh(condition, reading, gap, o, actions);
@@ -207,12 +212,33 @@ impl Guard {
     fn take_transfers(&mut self, facts: &VenueFacts, actions: &mut Vec<Action>) {
         let Some(moved) = facts.transfers.checked_sub(self.transfers).filter(|moved| !moved.is_zero()) else { return };
         self.transfers = facts.transfers;
+        self.unbooked = self.unbooked.checked_add(moved).unwrap_or(Money::ZERO);
         let Some(day) = &mut self.ledger.day else { return };
         let Some(reference) = day.reference.checked_add(moved) else { return };
         day.reference = reference;
         self.ledger.peak = self.ledger.peak.and_then(|peak| peak.checked_add(moved));
         self.unsaved = true;
         actions.push(Action::Tell(Report::CashMoved(moved)));
+    }
+
+    /// Has the engine booked what was moved by now? Its equity is then nearer to the venue's than it would be
+    /// with the difference.
+    fn settle_unbooked(&mut self, o: &Observation<'_>) {
+        let (Some(view), Some(facts)) = (o.engine.trading(), o.venue) else {
+            // The next engine begins with what the venue says.
+            self.unbooked = Money::ZERO;
+            return;
+        };
+        let apart = i128::from(facts.equity.units()) - i128::from(view.snapshot.equity.units());
+        if apart.abs() <= (apart - i128::from(self.unbooked.units())).abs() {
+            self.unbooked = Money::ZERO;
+        }
+    }
+
+    /// The engine's equity with what it has not booked yet.
+    pub(super) fn engine_equity(&self, o: &Observation<'_>) -> Option<Money> {
+        let booked = o.engine.trading()?.snapshot.equity;
+        Some(booked.checked_add(self.unbooked).unwrap_or(booked))
     }
 
     /// Takes the reference from the first read that began in a later day than the ledger's, while the

@@ -1,15 +1,18 @@
 //! `guardian-events.jsonl`: the story, one line an event. Format: `docs/guardian.md`.
 
+use std::collections::VecDeque;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use serde::Serialize;
 use serde_json::{Map, Value};
 
+use super::latch::Spare;
 use crate::core::Nanos;
 use crate::snapshot::Level;
 
@@ -19,8 +22,83 @@ pub const EVENTS_FILE: &str = "guardian-events.jsonl";
 const LONGEST_LINE: usize = 4096;
 const LONGEST_TITLE: usize = 120;
 const LONGEST_TEXT: usize = 1000;
+/// What a disk refuses is tried again this often.
+const TRY_AGAIN: Duration = Duration::from_millis(500);
+/// Events kept while the disk refuses: the first ones are the ones that matter.
+const MOST_WAITING: usize = 1024;
 /// The tail that holds the last whole line for certain.
 const TAIL: u64 = 3 * LONGEST_LINE as u64;
+
+macro_rules! codes {
+    ($($(#[$doc:meta])* $name:ident = $text:literal;)*) => {
+        /// What an event is about. A name is never changed, and never used for anything else; what each means
+        /// stands in `docs/guardian.md`, what a person is told to do in `notify`.
+        #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+        pub enum Code { $($(#[$doc])* $name,)* }
+
+        impl Code {
+            /// Every code.
+            pub const ALL: &[Self] = &[$(Self::$name,)*];
+
+            /// As in the file.
+            pub const fn name(self) -> &'static str {
+                match self { $(Self::$name => $text,)* }
+            }
+        }
+    };
+}
+
+codes! {
+    /// The guardian watches.
+    GuardianStarted = "guardian-started";
+    /// It was told to stop.
+    GuardianStopped = "guardian-stopped";
+    /// A live engine's page was found.
+    EngineAttached = "engine-attached";
+    /// The engine's process ended.
+    EngineStopped = "engine-stopped";
+    /// A new day's reference was taken.
+    DayOpened = "day-opened";
+    /// A deposit or withdrawal moved the reference.
+    CashMoved = "cash-moved";
+    /// A condition passed its warning threshold.
+    ConditionWarned = "condition-warned";
+    /// A condition is breached.
+    ConditionBreached = "condition-breached";
+    /// It is back within its limit.
+    ConditionCleared = "condition-cleared";
+    /// The level went up.
+    LevelRaised = "level-raised";
+    /// The latch is on disk.
+    Latched = "latched";
+    /// The latch could not be written.
+    LatchFailed = "latch-failed";
+    /// The engine sends nothing any more.
+    EngineFenced = "engine-fenced";
+    /// Something was closed, refused, or is slow.
+    LiquidationProgress = "liquidation-progress";
+    /// Open lots were above the maximum; the excess was closed.
+    ExcessClosed = "excess-closed";
+    /// Proved flat.
+    Flat = "flat";
+    /// A bound was reached and the account is not flat.
+    NotFlat = "not-flat";
+    /// No entry orders, no excess.
+    EntriesCancelled = "entries-cancelled";
+    /// A request from afar was taken up.
+    RequestTaken = "request-taken";
+    /// A person cleared the latch.
+    LatchReset = "latch-reset";
+    /// A drill ran.
+    Drill = "drill";
+}
+
+impl Code {
+    /// The code of this name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|code| code.name() == name)
+    }
+}
 
 /// How much a person should care.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
@@ -41,8 +119,8 @@ pub struct GuardianEvent {
     pub at: Nanos,
     /// The level after it.
     pub level: Level,
-    /// Stable name.
-    pub code: &'static str,
+    /// What it is about.
+    pub code: Code,
     /// How much a person should care.
     pub severity: Severity,
     /// One line.
@@ -71,6 +149,8 @@ struct Line<'a> {
 pub struct EventLog {
     file: File,
     last: u64,
+    /// A line was written in part and could not be taken back: the next one begins by ending it.
+    torn: bool,
 }
 
 impl EventLog {
@@ -90,13 +170,13 @@ impl EventLog {
         }
         let number = |line: &[u8]| serde_json::from_slice::<Value>(line).ok()?.get("seq")?.as_u64();
         let last = tail.split(|byte| *byte == b'\n').rev().find_map(number).unwrap_or(0);
-        Ok(Self { file, last })
+        Ok(Self { file, last, torn: false })
     }
 
     /// Appends an event and returns its number; with `sync` it is on disk then.
     ///
     /// # Errors
-    /// The system refuses.
+    /// The system refuses; then the event is not in the file, nor half of it, and may be appended again.
     pub fn append(&mut self, event: &GuardianEvent, sync: bool) -> io::Result<u64> {
         let seq = self.last + 1;
         let mut evidence = &event.evidence;
@@ -106,7 +186,7 @@ impl EventLog {
                 ts_ns: event.at.0,
                 seq,
                 level: event.level,
-                code: event.code,
+                code: event.code.name(),
                 severity: event.severity,
                 title: cut(&event.title, LONGEST_TITLE),
                 text: cut(&event.text, LONGEST_TEXT),
@@ -120,12 +200,24 @@ impl EventLog {
             // Better told without its evidence than not at all.
             evidence = &nothing;
         };
-        self.file.write_all(&line)?;
+        self.write(&line)?;
         self.last = seq;
         if sync {
             self.file.sync_data()?;
         }
         Ok(seq)
+    }
+
+    fn write(&mut self, line: &[u8]) -> io::Result<()> {
+        if self.torn {
+            self.file.write_all(b"\n")?;
+            self.torn = false;
+        }
+        let length = self.file.metadata()?.len();
+        self.file.write_all(line).inspect_err(|_| {
+            // A disk that is full has taken a part: no reader has taken that up, it waits for the line's end.
+            self.torn = self.file.set_len(length).is_err();
+        })
     }
 }
 
@@ -147,10 +239,10 @@ pub struct Recorder {
 
 impl Recorder {
     /// Starts the thread.
-    pub fn start(log: EventLog, state: &Path) -> Self {
+    pub fn start(log: EventLog, state: &Path, spare: Spare) -> Self {
         let (sender, receiver) = channel();
         let state = state.to_owned();
-        let thread = std::thread::spawn(move || record(log, &state, &receiver));
+        let thread = std::thread::spawn(move || record(log, &state, &spare, &receiver));
         Self { sender: Some(sender), thread: Some(thread) }
     }
 
@@ -182,16 +274,46 @@ impl Drop for Recorder {
     }
 }
 
-fn record(mut log: EventLog, state: &Path, receiver: &Receiver<Message>) {
-    for message in receiver {
-        let result = match message {
-            Message::Event(event, sync) => log.append(&event, sync).map(drop),
-            Message::SyncLatch(file) => super::latch::sync(state, &file),
+/// What the disk refuses waits, in order, and is tried again: a story without its end, or an alarm that nobody
+/// reads because it was never written, is worse than one that comes late.
+fn record(mut log: EventLog, state: &Path, spare: &Spare, receiver: &Receiver<Message>) {
+    let mut waiting: VecDeque<(Box<GuardianEvent>, bool)> = VecDeque::new();
+    loop {
+        let message = if waiting.is_empty() {
+            receiver.recv().map_err(|_| RecvTimeoutError::Disconnected)
+        } else {
+            receiver.recv_timeout(TRY_AGAIN)
         };
-        if let Err(error) = result {
-            // A disk that cannot be written must not stop the guardian; the terminal (or systemd) still hears.
-            eprintln!("pawl guardian: cannot record: {error}");
+        match message {
+            Ok(Message::Event(event, sync)) if waiting.len() < MOST_WAITING => waiting.push_back((event, sync)),
+            Ok(Message::Event(event, _)) => eprintln!("pawl guardian: not recorded: {}", event.title),
+            Ok(Message::SyncLatch(file)) => {
+                if let Err(error) = super::latch::sync(state, &file).and_then(|()| spare.refill()) {
+                    eprintln!("pawl guardian: the latch may not be on disk, or the next one has no spare: {error}");
+                }
+            }
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => {
+                write_waiting(&mut log, &mut waiting);
+                return;
+            }
         }
+        write_waiting(&mut log, &mut waiting);
+    }
+}
+
+fn write_waiting(log: &mut EventLog, waiting: &mut VecDeque<(Box<GuardianEvent>, bool)>) {
+    while let Some((event, sync)) = waiting.front() {
+        let before = log.last;
+        if let Err(error) = log.append(event, *sync) {
+            // A disk that cannot be written must not stop the guardian; the terminal (or systemd) still hears.
+            eprintln!("pawl guardian: cannot record {:?}: {error}", event.title);
+            if log.last == before {
+                return;
+            }
+            // Written, but not synced: it is not written again.
+        }
+        waiting.pop_front();
     }
 }
 
@@ -203,7 +325,7 @@ mod tests {
         GuardianEvent {
             at: Nanos(5),
             level: Level::ReduceOnly,
-            code: "level-raised",
+            code: Code::LevelRaised,
             severity: Severity::Warning,
             title: title.into(),
             text: "a\nb".into(),
@@ -230,6 +352,26 @@ mod tests {
         );
         assert_eq!(lines.len(), 4);
         assert!(lines[3].contains("\"seq\":3"));
+    }
+
+    #[test]
+    fn what_the_disk_refuses_waits_and_is_written_in_order() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut log = EventLog::open(folder.path()).unwrap();
+        let mut waiting: VecDeque<_> = ["one", "two"].map(|title| (Box::new(event(title)), true)).into();
+        let full = OpenOptions::new().write(true).open("/dev/full").unwrap();
+        let good = std::mem::replace(&mut log.file, full);
+        write_waiting(&mut log, &mut waiting);
+        assert_eq!(waiting.len(), 2, "a full disk takes nothing");
+        log.file = good;
+        waiting.push_back((Box::new(event("three")), false));
+        write_waiting(&mut log, &mut waiting);
+        let text = std::fs::read_to_string(folder.path().join(EVENTS_FILE)).unwrap();
+        let lines = text.lines().filter(|line| !line.is_empty());
+        let lines: Vec<Value> = lines.map(|line| serde_json::from_str(line).unwrap()).collect();
+        let told: Vec<_> =
+            lines.iter().map(|line| (line["seq"].as_u64().unwrap(), line["title"].as_str().unwrap())).collect();
+        assert_eq!(told, [(1, "one"), (2, "two"), (3, "three")]);
     }
 
     #[test]

@@ -10,6 +10,7 @@ use crate::snapshot::{
     EngineReader, EngineState, EngineView, InstrumentRow, PageError, ProcessHandle, ProcessIdentity,
 };
 
+use super::clock::Clock;
 use super::observation::EngineSight;
 
 /// A page that is not there is looked for this often.
@@ -40,6 +41,8 @@ pub(super) struct Eye {
     view: Option<EngineView>,
     past: Past,
     looked_ns: u64,
+    /// The last pause saw the process live to its end: there is no need to look again at once.
+    seen_alive: bool,
     trouble: String,
 }
 
@@ -59,13 +62,24 @@ impl Eye {
             rows: Vec::new(),
             view: None,
             looked_ns: 0,
+            seen_alive: false,
             trouble: String::new(),
+        }
+    }
+
+    /// Waits between two looks, on the engine's process where there is one: its death ends the pause, and one
+    /// call does for two.
+    pub(super) fn pause(&mut self, clock: &impl Clock, span: Span) {
+        match &self.handle {
+            Some(handle) => self.seen_alive = !handle.has_ended_within(span),
+            None => clock.pause(span),
         }
     }
 
     /// Looks; answers what is seen, and the number of the engine it is seen of (see [`Eye::number`]).
     pub(super) fn look(&mut self, now: u64) -> (EngineSight<'_>, u64) {
-        if self.handle.as_ref().is_some_and(|handle| handle.has_ended_within(0)) {
+        let seen_alive = std::mem::take(&mut self.seen_alive);
+        if !seen_alive && self.handle.as_ref().is_some_and(|handle| handle.has_ended_within(Span::ZERO)) {
             self.bury();
         }
         if self.reader.is_none() && (self.looked_ns == 0 || now.saturating_sub(self.looked_ns) >= ATTACH_EVERY.0) {

@@ -96,6 +96,11 @@ impl Fence {
         Some(how)
     }
 
+    /// True while it is being closed: it is looked at more often then.
+    pub(super) const fn is_closing(&self) -> bool {
+        matches!(self.state, State::Asked { .. } | State::Killing)
+    }
+
     /// Opens it again, when a person has cleared the latch.
     pub(super) fn open(&mut self) {
         self.state = State::Open;

@@ -13,6 +13,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use serde::{Deserialize, Serialize};
 
@@ -23,6 +24,8 @@ use crate::snapshot::Level;
 /// Name of the latch in the state folder.
 pub const LATCH_FILE: &str = "LATCH";
 const SPARE_FILE: &str = ".latch-spare";
+/// Made in an emergency for which there is no spare.
+const URGENT_FILE: &str = ".latch-urgent";
 const SPARE_BYTES: usize = 4096;
 
 /// What a latch says.
@@ -124,7 +127,46 @@ fn checksum_line(json: &[u8]) -> String {
 #[derive(Debug)]
 pub struct LatchWriter {
     state: PathBuf,
-    spare: Option<File>,
+    spare: Spare,
+}
+
+/// The file that is ready to become a latch; another thread makes a new one when it was used.
+#[derive(Clone, Debug)]
+pub struct Spare {
+    state: PathBuf,
+    file: Arc<Mutex<Option<File>>>,
+}
+
+impl Spare {
+    /// Makes a new one if there is none, its blocks reserved and on disk.
+    ///
+    /// # Errors
+    /// The system refuses; the next latch is written without it.
+    pub fn refill(&self) -> io::Result<()> {
+        let mut slot = self.file.lock().unwrap_or_else(PoisonError::into_inner);
+        if slot.is_none() {
+            let file = make(&self.state.join(SPARE_FILE))?;
+            file.sync_all()?;
+            *slot = Some(file);
+        }
+        Ok(())
+    }
+
+    /// Takes it, unless it is being made this moment: nobody waits for a disk in an emergency.
+    fn take(&self) -> Option<File> {
+        self.file.try_lock().ok()?.take()
+    }
+}
+
+/// A new file with room for a latch.
+fn make(path: &Path) -> io::Result<File> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+    file.write_all(&[b'\n'; SPARE_BYTES])?;
+    Ok(file)
 }
 
 impl LatchWriter {
@@ -133,25 +175,18 @@ impl LatchWriter {
     /// # Errors
     /// The system refuses: the guardian must not start.
     pub fn prepare(state: &Path) -> io::Result<Self> {
-        let mut writer = Self { state: state.to_owned(), spare: None };
-        writer.spare = Some(writer.make_spare()?);
-        Ok(writer)
+        let spare = Spare { state: state.to_owned(), file: Arc::default() };
+        spare.refill()?;
+        Ok(Self { state: state.to_owned(), spare })
     }
 
-    fn make_spare(&self) -> io::Result<File> {
-        let path = self.state.join(SPARE_FILE);
-        match fs::remove_file(&path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
-        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
-        file.write_all(&[b'\n'; SPARE_BYTES])?;
-        file.sync_all()?;
-        Ok(file)
+    /// For the thread that makes the next spare.
+    pub fn spare(&self) -> Spare {
+        self.spare.clone()
     }
 
-    /// Puts the latch in place: a write and a rename. The file is returned to be synced with
-    /// [`sync`].
+    /// Puts the latch in place: a write and a rename. The file is returned to be synced with [`sync`]; a new
+    /// spare is to be made after that.
     ///
     /// # Errors
     /// The system refuses; then there may be no latch on disk, and the caller acts all the same.
@@ -159,14 +194,25 @@ impl LatchWriter {
         let mut json = serde_json::to_vec(record).map_err(io::Error::other)?;
         let sum = checksum_line(&json);
         json.extend_from_slice(format!("\n{sum}\n").as_bytes());
-        // A second latch (a higher level) needs a second spare.
-        let file = match self.spare.take() {
-            Some(file) => file,
-            None => self.make_spare()?,
-        };
-        file.write_all_at(&json, 0)?;
-        fs::rename(self.state.join(SPARE_FILE), self.state.join(LATCH_FILE))?;
-        Ok(file)
+        let latch = self.state.join(LATCH_FILE);
+        if let Some(file) = self.spare.take() {
+            file.write_all_at(&json, 0)?;
+            fs::rename(self.state.join(SPARE_FILE), latch)?;
+            return Ok(file);
+        }
+        // A second latch (a higher level) close on the first.
+        let urgent = self.state.join(URGENT_FILE);
+        let made = make(&urgent).and_then(|file| {
+            file.write_all_at(&json, 0)?;
+            fs::rename(&urgent, &latch)?;
+            Ok(file)
+        });
+        made.or_else(|_| {
+            // On a disk that is full the first latch has the room; torn, it is a latch of the worst kind.
+            let file = OpenOptions::new().write(true).open(latch)?;
+            file.write_all_at(&json, 0)?;
+            Ok(file)
+        })
     }
 }
 
@@ -227,6 +273,14 @@ mod tests {
         assert_eq!(check(folder.path()), LatchState::Latched(Box::new(record(1, Level::Halt))));
         writer.write(&record(1, Level::Flatten)).unwrap();
         assert_eq!(check(folder.path()).level(), Some(Level::Flatten));
+        // Without a spare, and without a way to make one, the latch that is there is overwritten.
+        fs::create_dir(folder.path().join(URGENT_FILE)).unwrap();
+        writer.write(&record(2, Level::Flatten)).unwrap();
+        assert_eq!(check(folder.path()), LatchState::Latched(Box::new(record(2, Level::Flatten))));
+        // With a spare again it is a new file.
+        writer.spare().refill().unwrap();
+        writer.write(&record(3, Level::Halt)).unwrap();
+        assert_eq!(check(folder.path()), LatchState::Latched(Box::new(record(3, Level::Halt))));
         let refusal = check(folder.path()).refusal().unwrap();
         assert!(refusal.contains("daily-loss") && refusal.contains("pawl guardian reset"), "{refusal}");
         let mode = fs::metadata(folder.path().join(LATCH_FILE)).unwrap().permissions().mode();

@@ -5,7 +5,8 @@
 //! Each turn of the loop asks for the first thing that is not known: the fate of an order whose fate is
 //! unknown; the open orders; the positions; a price; and when all is known and something is still held,
 //! sends a close. Why it ends flat:
-//! - What to close is computed from positions read after the last close had a definite end.
+//! - What to close is computed from positions read after the last close had a definite end, and after the
+//!   engine was fenced: between a read and the fence the engine may have sold what that read shows.
 //! - A close never exceeds what is held; at the venue it is reduce-only, or sells what is owned.
 //! - A close whose fate is unknown is asked about by its id until the venue either has it or can no longer
 //!   take it (its signature is too old); only then the same id is used again.
@@ -14,22 +15,18 @@
 
 use std::collections::VecDeque;
 
-use crate::core::{Instrument, InstrumentId, InstrumentTable, Money, Price, Qty, SCALE, Side, Span};
+use crate::core::{InstrumentId, InstrumentTable, Price, Qty, Side, Span};
 use crate::snapshot::MAX_INSTRUMENTS;
 
 use super::decide::Goal;
 use super::desk::{CloseKind, CloseOrder, DeskOrder, DeskReply, DeskRequest};
+use super::leg::{Leg, Pending, pause};
 use super::params::LiquidationParams;
 
-/// Shortest and longest pause after a failure.
-const FIRST_PAUSE: Span = Span::millis(5);
-const LONGEST_PAUSE: Span = Span::seconds(1);
 /// An order of unknown fate is asked about this often.
 const QUERY_PAUSE: Span = Span::millis(50);
 /// A request may still be under way this long after its signature became too old.
 const LATE: Span = Span::millis(500);
-/// A price older than this is asked for anew before the next try.
-const TOUCH_LIFE: Span = Span::seconds(5);
 
 /// What to do next.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -38,7 +35,7 @@ pub enum Step {
     Ask(DeskRequest),
     /// Nothing to do before this instant of CLOCK_MONOTONIC.
     Wait(u64),
-    /// Something must be closed, and the engine is not fenced yet.
+    /// The engine is not fenced yet, and nothing else can be done before it is.
     AwaitFence,
     /// The goal is reached.
     Done,
@@ -55,33 +52,6 @@ pub enum Note {
     BoundReached,
 }
 
-/// A close on its way.
-#[derive(Clone, Debug)]
-struct Pending {
-    client_id: String,
-    sent_ns: u64,
-    asked_ns: u64,
-}
-
-/// One instrument.
-#[derive(Clone, Debug)]
-struct Leg {
-    instrument: Instrument,
-    held: Qty,
-    touch: Option<(Price, Price, u64)>,
-    /// Number of the next client id.
-    next: u32,
-    /// Ids below `next` may exist at the venue from before a restart.
-    probing: bool,
-    failures: u32,
-    /// A price from before this is from before the last failure.
-    failed_ns: u64,
-    /// The last try by IOC was refused: try at the market.
-    at_market: bool,
-    pending: Option<Pending>,
-    not_before_ns: u64,
-}
-
 /// The machine.
 #[derive(Clone, Debug)]
 pub struct Liquidation {
@@ -94,6 +64,8 @@ pub struct Liquidation {
     protective: Vec<DeskOrder>,
     entries: usize,
     know_orders: bool,
+    /// They were read while the engine could still send.
+    orders_stale: bool,
     know_positions: bool,
     clean_reads: u32,
     troubles: u32,
@@ -116,28 +88,21 @@ impl Liquidation {
         number: u64,
         resumed: bool,
     ) -> Self {
-        let leg = |instrument: &Instrument| Leg {
-            instrument: instrument.clone(),
-            held: Qty::ZERO,
-            touch: None,
-            next: 1,
-            probing: resumed,
-            failures: 0,
-            failed_ns: 0,
-            at_market: false,
-            pending: None,
-            not_before_ns: 0,
-        };
         Self {
             params: params.clone(),
             max_open_lots,
             goal: Goal::Excess,
             number,
-            legs: instruments.iter().take(MAX_INSTRUMENTS).map(|(_, instrument)| leg(instrument)).collect(),
+            legs: instruments
+                .iter()
+                .take(MAX_INSTRUMENTS)
+                .map(|(_, instrument)| Leg::new(instrument, resumed))
+                .collect(),
             cancels: VecDeque::new(),
             protective: Vec::new(),
             entries: 0,
             know_orders: false,
+            orders_stale: false,
             know_positions: false,
             clean_reads: 0,
             troubles: 0,
@@ -155,6 +120,7 @@ impl Liquidation {
     pub fn pursue(&mut self, goal: Goal, now: u64) {
         self.goal = self.goal.max(goal);
         (self.know_orders, self.know_positions, self.clean_reads) = (false, false, 0);
+        self.orders_stale = false;
         (self.began_ns, self.shouted, self.wait_ns, self.troubles) = (now, false, 0, 0);
         for leg in &mut self.legs {
             (leg.failures, leg.not_before_ns) = (0, 0);
@@ -210,10 +176,17 @@ impl Liquidation {
         if !self.know_orders && self.goal > Goal::Excess {
             return Step::Ask(DeskRequest::Orders);
         }
+        // Entries are cancelled while the engine is still being fenced: a cancel does no harm. A close must wait,
+        // and so must the read that it is computed from. A healthy engine answers the kill word within a
+        // millisecond and a dead one is fenced at once, so that only one that hangs costs the whole timeout.
+        if self.goal == Goal::Flat && !fenced {
+            (self.orders_stale, self.know_positions) = (true, false);
+            return Step::AwaitFence;
+        }
         if !self.know_positions {
             return Step::Ask(DeskRequest::Positions);
         }
-        let paused_until = match self.close_something(now, fenced) {
+        let paused_until = match self.close_something(now) {
             Err(step) => return step,
             Ok(until) => until,
         };
@@ -239,16 +212,13 @@ impl Liquidation {
     }
 
     /// Sends the next close; answers when a leg that is paused may go on.
-    fn close_something(&mut self, now: u64, fenced: bool) -> Result<Option<u64>, Step> {
+    fn close_something(&mut self, now: u64) -> Result<Option<u64>, Step> {
         let mut until = None;
         for (index, qty) in self.wanted().into_iter().enumerate().filter(|(_, qty)| qty.is_positive()) {
             let leg = &mut self.legs[index];
             if leg.not_before_ns > now {
                 until = earlier(until, Some(leg.not_before_ns));
                 continue;
-            }
-            if self.goal == Goal::Flat && !fenced {
-                return Err(Step::AwaitFence);
             }
             let (id, client_id) = (InstrumentId(index as u16), client_id(self.number, index, leg.next));
             if leg.probing {
@@ -286,7 +256,8 @@ impl Liquidation {
 
     /// Nothing is to be closed, by the last read.
     fn confirm(&mut self, now: u64) -> Step {
-        if !self.know_orders {
+        if !self.know_orders || std::mem::take(&mut self.orders_stale) {
+            self.know_orders = false;
             return Step::Ask(DeskRequest::Orders);
         }
         if self.goal < Goal::Flat {
@@ -450,47 +421,6 @@ impl Liquidation {
         };
         self.notes.push(Note::Trouble(format!("{doing}: {why}")));
     }
-}
-
-impl Leg {
-    fn failed(&mut self, now: u64) {
-        self.failures += 1;
-        self.failed_ns = now;
-        self.not_before_ns = now + pause(self.failures).0;
-    }
-
-    fn knows_price(&self, now: u64) -> bool {
-        self.touch.is_some_and(|(_, _, at)| at > self.failed_ns && now.saturating_sub(at) < TOUCH_LIFE.0)
-    }
-
-    /// Too small to be sold: below the smallest lot, or worth next to nothing and refused.
-    fn is_dust(&self, dust: Money) -> bool {
-        let held = self.held.abs();
-        let value = self.touch.and_then(|(bid, _, _)| self.instrument.notional(bid, held));
-        held < self.instrument.spec().min_lot || self.failures > 0 && value.is_some_and(|value| value < dust)
-    }
-
-    /// IOC through the touch by a distance that doubles with each failure, or the market.
-    fn kind(&self, side: Side, params: &LiquidationParams) -> CloseKind {
-        let Some((bid, ask, _)) = self.touch.filter(|_| !self.at_market) else { return CloseKind::Market };
-        let percent = params
-            .first_slippage
-            .units()
-            .saturating_mul(1 << self.failures.min(20))
-            .min(params.widest_slippage.units());
-        let touch = if side == Side::Buy { ask } else { bid };
-        let distance = i128::from(touch.units()) * i128::from(percent) / (100 * i128::from(SCALE));
-        let raw = i128::from(touch.units()) + distance * i128::from(side.sign());
-        let price = Price::from_units(i64::try_from(raw).unwrap_or(i64::MAX));
-        let tick = self.instrument.spec().tick_size;
-        // To the next tick farther through the touch.
-        let on_tick = if side == Side::Buy { price.ceil_to(tick) } else { price.floor_to(tick) };
-        on_tick.filter(|price| price.is_positive()).map_or(CloseKind::Market, CloseKind::Ioc)
-    }
-}
-
-fn pause(failures: u32) -> Span {
-    Span((FIRST_PAUSE.0 << failures.saturating_sub(1).min(16)).min(LONGEST_PAUSE.0))
 }
 
 fn earlier(one: Option<u64>, other: Option<u64>) -> Option<u64> {

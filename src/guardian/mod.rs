@@ -8,6 +8,7 @@
 //! | `decide` | one pure function: observation in, actions out | no |
 //! | `day` | trading days and the daily reference | no |
 //! | `liquidation` | a state machine that cancels and closes until the account is flat | no |
+//! | `leg` | one instrument of it | no |
 //! | `desk` | what that machine asks a venue | no |
 //! | `latch`, `ledger`, `events` | what must survive: latch, reference, the story | yes |
 //! | `eye`, `fence` | the engine's page and process | yes |
@@ -24,12 +25,14 @@ pub mod condition;
 pub mod day;
 pub mod decide;
 pub mod desk;
+mod disk;
 pub mod drill;
 pub mod events;
 mod eye;
 mod fence;
 pub mod latch;
 pub mod ledger;
+mod leg;
 pub mod liquidation;
 pub mod observation;
 pub mod params;

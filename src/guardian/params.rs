@@ -185,13 +185,14 @@ rule! {
 }
 
 rule! {
-    /// The engine sends too many orders.
+    /// The engine sends too many orders. One that goes on although it was told to stop, whatever the venue does with
+    /// them, does not listen.
     OrderRate {
         /// Breached above this many within the window.
         limit: u32 = 30,
         /// The window.
         window: Span = Span::seconds(1),
-        ; action: Halt, hold: Span::ZERO, clear: Span::seconds(10), escalate: NEVER => Flatten
+        ; action: Halt, hold: Span::ZERO, clear: Span::seconds(10), escalate: Span::seconds(10) => Flatten
     }
 }
 

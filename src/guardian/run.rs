@@ -1,14 +1,15 @@
 //! The watch: one loop that looks, decides, and hands out what is to be done. It never waits for the venue
-//! and never for a disk, except to put a latch or a new day's reference in its place.
+//! and never for a disk, except for the write and the rename that put a latch in its place.
 //!
 //! | thread | does |
 //! |---|---|
 //! | this one | looks at the engine's page every millisecond, decides, fences, publishes the guardian's page |
 //! | `poll` | reads the account at the venue every second |
 //! | `act` | cancels and closes |
-//! | recorder (`events`) | writes and syncs |
+//! | recorder (`events`) | writes and syncs events, makes the next latch's file |
+//! | saver (`store`) | keeps the ledger on disk |
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
@@ -21,7 +22,8 @@ use super::binance::{BinanceSession, KnownSymbol, SessionError, SessionPlan, Tou
 use super::clock::Clock;
 use super::condition::{Condition, Reading};
 use super::decide::{Action, Goal, Guard, Report};
-use super::events::{EventLog, GuardianEvent, Recorder, Severity};
+use super::disk::disk_free;
+use super::events::{Code, EventLog, GuardianEvent, Recorder, Severity};
 use super::eye::Eye;
 use super::fence::Fence;
 use super::latch::{self, LatchRecord, LatchState, LatchWriter};
@@ -29,11 +31,13 @@ use super::observation::{EngineSight, Observation, VenueFacts};
 use super::params::{GuardianParams, GuardianParamsError};
 use super::poll::Poller;
 use super::requests::{self, ResetRequest};
-use super::store::{Store, StoreError};
+use super::store::{Saver, Store, StoreError};
 use super::tell::Moment;
 
 /// Requests, disk and unsaved state are looked at this often.
 const CHORES_EVERY: Span = Span::millis(250);
+/// While the engine is being fenced a close waits for it, and its answer is looked for this often.
+const FENCE_LOOK: Span = Span(50_000);
 /// A venue that does not answer at the start is asked again after this time.
 const LEARN_AGAIN: Span = Span::seconds(1);
 
@@ -73,7 +77,6 @@ pub struct Watch<C> {
     journal: PathBuf,
     folder: PathBuf,
     instruments: InstrumentTable,
-    known: Vec<KnownSymbol>,
     guard: Guard,
     eye: Eye,
     fence: Fence,
@@ -81,7 +84,8 @@ pub struct Watch<C> {
     page: GuardianPageWriter,
     recorder: Recorder,
     latch: LatchWriter,
-    store: Store,
+    saver: Saver,
+    save_wanted: bool,
     poller: Poller,
     actor: Actor,
     facts: Option<VenueFacts>,
@@ -108,8 +112,8 @@ impl<C: Clock> Watch<C> {
         let store = Store::open(&state)?;
         let memory = store.recall();
         let file = |source| RunError::File { path: state.clone(), source };
-        let recorder = Recorder::start(EventLog::open(&state).map_err(file)?, &state);
         let latch = LatchWriter::prepare(&state).map_err(file)?;
+        let recorder = Recorder::start(EventLog::open(&state).map_err(file)?, &state, latch.spare());
         let plan = SessionPlan::new(&config.venue, &params)?;
         let known = learn(&plan, &memory.instruments, &clock)?;
         let instruments = InstrumentTable::new(known.iter().map(|symbol| symbol.spec.clone()))?;
@@ -143,13 +147,13 @@ impl<C: Clock> Watch<C> {
             journal: config.live.journal.clone(),
             folder,
             instruments,
-            known,
             guard,
             eye,
             fence_begun_ns: 0,
             recorder,
             latch,
-            store,
+            saver: Saver::start(store, known),
+            save_wanted: false,
             poller,
             actor,
             facts: None,
@@ -173,11 +177,14 @@ impl<C: Clock> Watch<C> {
             self.turn();
             if self.params.spin {
                 std::hint::spin_loop();
+            } else if self.fence.is_closing() {
+                self.clock.pause(FENCE_LOOK);
             } else {
-                self.clock.pause(self.params.look_every);
+                self.eye.pause(&self.clock, self.params.look_every);
             }
         }
-        let event = self.moment().event("guardian-stopped", Severity::Info, "Guardian stopped".into(), String::new());
+        let event =
+            self.moment().event(Code::GuardianStopped, Severity::Info, "Guardian stopped".into(), String::new());
         self.recorder.tell(event, true);
     }
 
@@ -213,6 +220,7 @@ impl<C: Clock> Watch<C> {
         }
         self.hear_actor();
         self.greet_engine();
+        self.keep_saved(now);
         self.heartbeat += 1;
         let view = self.guard.view();
         self.page.publish(&crate::snapshot::GuardianView { heartbeat: self.heartbeat, heartbeat_ns: now, ..view });
@@ -228,7 +236,7 @@ impl<C: Clock> Watch<C> {
                 self.fence.begin(latch, by_force, &self.eye, now);
             }
             Action::Liquidate(goal) => self.liquidate(goal, now),
-            Action::Save => self.save(),
+            Action::Save => self.save_wanted = true,
             Action::Tell(report) => {
                 let action = match report {
                     Report::Breached(condition, _) => self.params.terms(condition).action,
@@ -262,7 +270,7 @@ impl<C: Clock> Watch<C> {
                     record.limit
                 );
                 moment.event(
-                    "latched",
+                    Code::Latched,
                     Severity::Critical,
                     title,
                     "Trading is refused until a person runs pawl guardian reset.".into(),
@@ -271,7 +279,7 @@ impl<C: Clock> Watch<C> {
             Err(error) => {
                 let title = format!("The latch could not be written: {error}");
                 moment.event(
-                    "latch-failed",
+                    Code::LatchFailed,
                     Severity::Critical,
                     title,
                     "The guardian acts all the same; do not restart it.".into(),
@@ -312,28 +320,32 @@ impl<C: Clock> Watch<C> {
             News::Closed(id, qty) => {
                 let symbol = self.instruments.get(*id).map_or("?", |instrument| instrument.spec().symbol.as_str());
                 let title = format!("Closed {qty} lots of {symbol}");
-                moment.event("liquidation-progress", Severity::Warning, title, String::new())
+                moment.event(Code::LiquidationProgress, Severity::Warning, title, String::new())
             }
             News::Trouble(text) => {
-                moment.event("liquidation-progress", Severity::Warning, "Liquidation: trouble".into(), text.clone())
+                moment.event(Code::LiquidationProgress, Severity::Warning, "Liquidation: trouble".into(), text.clone())
             }
             News::BoundReached(goal) => {
                 let desk = &self.params.liquidation.desk;
                 let title = format!("NOT FLAT after {}: call the desk {desk}", self.params.liquidation.bound);
                 let text = format!("The goal {goal:?} is not reached. The guardian goes on trying.");
-                let mut event = moment.event("not-flat", Severity::Critical, title, text);
+                let mut event = moment.event(Code::NotFlat, Severity::Critical, title, text);
                 event.evidence.insert("desk".into(), desk.clone().into());
                 event
             }
             News::Reached { goal, elapsed, closed } => {
                 let (code, severity, title) = match goal {
                     Goal::Flat => {
-                        ("flat", Severity::Critical, "FLAT: no orders, no positions, by two reads".to_owned())
+                        (Code::Flat, Severity::Critical, "FLAT: no orders, no positions, by two reads".to_owned())
                     }
                     _ if closed.is_positive() => {
-                        ("excess-closed", Severity::Critical, format!("Excess closed: {closed} lots"))
+                        (Code::ExcessClosed, Severity::Critical, format!("Excess closed: {closed} lots"))
                     }
-                    _ => ("entries-cancelled", Severity::Warning, "No entry orders, no excess of open lots".to_owned()),
+                    _ => (
+                        Code::EntriesCancelled,
+                        Severity::Warning,
+                        "No entry orders, no excess of open lots".to_owned(),
+                    ),
                 };
                 let mut event = moment.event(
                     code,
@@ -359,36 +371,41 @@ impl<C: Clock> Watch<C> {
         let event = if number != 0 {
             let pid = self.eye.identity().map_or(0, |engine| engine.pid);
             let mut event = self.moment().event(
-                "engine-attached",
+                Code::EngineAttached,
                 Severity::Info,
                 format!("Engine attached, pid {pid}"),
                 String::new(),
             );
             event.evidence.insert("engine_pid".into(), pid.into());
             // Remembered, so that a guardian that starts without its page still knows whom to fence.
-            self.save();
+            self.save_wanted = true;
             event
         } else if was != 0 && self.eye.handle().is_none() {
-            self.moment().event("engine-stopped", Severity::Info, "The engine has ended".into(), String::new())
+            self.moment().event(Code::EngineStopped, Severity::Info, "The engine has ended".into(), String::new())
         } else {
             return;
         };
         self.recorder.tell(event, false);
     }
 
-    fn save(&mut self) {
-        let now = self.clock.monotonic_ns();
-        if self.save_failed_ns != 0 && now.saturating_sub(self.save_failed_ns) < CHORES_EVERY.0 {
-            return;
-        }
-        self.save_failed_ns = 0;
-        match self.store.save(self.guard.ledger(), self.eye.identity(), self.known.clone()) {
-            Ok(()) => self.guard.saved(),
-            // Asked for again until it works; entries stay forbidden meanwhile.
-            Err(error) => {
-                eprintln!("pawl guardian: {error}");
-                self.save_failed_ns = now.max(1);
+    /// Sees to it that what must survive is on disk; until it is, entries stay forbidden.
+    fn keep_saved(&mut self, now: u64) {
+        if let Some(saved) = self.saver.done() {
+            match saved.result {
+                Ok(()) if saved.ledger == *self.guard.ledger() => {
+                    self.guard.saved();
+                    self.save_wanted &= saved.engine != self.eye.identity();
+                }
+                Ok(()) => {}
+                Err(error) => {
+                    eprintln!("pawl guardian: {error}");
+                    (self.save_failed_ns, self.save_wanted) = (now.max(1), true);
+                }
             }
+        }
+        let resting = self.save_failed_ns != 0 && now.saturating_sub(self.save_failed_ns) < CHORES_EVERY.0;
+        if self.save_wanted && !resting && self.saver.save(self.guard.ledger(), self.eye.identity()) {
+            (self.save_wanted, self.save_failed_ns) = (false, 0);
         }
     }
 
@@ -397,7 +414,7 @@ impl<C: Clock> Watch<C> {
         for request in requests::pending(&self.state) {
             self.demanded = self.demanded.max(Some(request.level));
             let title = format!("Asked for {}: {}", request.level.name(), request.who);
-            let event = self.moment().event("request-taken", Severity::Warning, title, String::new());
+            let event = self.moment().event(Code::RequestTaken, Severity::Warning, title, String::new());
             self.recorder.tell(event, true);
             request.done();
         }
@@ -414,7 +431,7 @@ impl<C: Clock> Watch<C> {
             return request.reply(&self.state, false, text);
         }
         let title = format!("Latch cleared by {} (uid {}): {}", request.who, request.uid, request.reason);
-        let mut event = self.moment().event("latch-reset", Severity::Warning, title, String::new());
+        let mut event = self.moment().event(Code::LatchReset, Severity::Warning, title, String::new());
         event.level = Level::Active;
         for (key, value) in [("who", request.who.clone()), ("reason", request.reason.clone())] {
             event.evidence.insert(key.to_owned(), value.into());
@@ -429,7 +446,7 @@ impl<C: Clock> Watch<C> {
         self.fence.open();
         (self.resumed, self.excess) = (false, 0);
         let _ = self.actor.orders.send(Order::Forget);
-        self.save();
+        self.save_wanted = true;
         // A new page has no kill word; an engine that was told the old one never hears it taken back.
         match GuardianPageWriter::create(&self.folder) {
             Ok(page) => {
@@ -446,7 +463,7 @@ impl<C: Clock> Watch<C> {
             None => (Severity::Info, "Guardian started".to_owned()),
             Some(refusal) => (Severity::Warning, format!("Guardian started, {refusal}")),
         };
-        let mut event = moment.event("guardian-started", severity, title, String::new());
+        let mut event = moment.event(Code::GuardianStarted, severity, title, String::new());
         if let Some(why) = damaged {
             event.severity = Severity::Critical;
             event.text =
@@ -488,17 +505,4 @@ fn learn<C: Clock>(
             Err(error) => return Err(error),
         }
     }
-}
-
-/// Bytes free for us on the file system of a path; of a path that is not there yet, of its folder.
-fn disk_free(path: &Path) -> Option<u64> {
-    use std::os::unix::ffi::OsStrExt;
-    let there = path.ancestors().find(|path| path.exists()).unwrap_or(Path::new("."));
-    let name = std::ffi::CString::new(there.as_os_str().as_bytes()).ok()?;
-    // SAFETY: a zeroed statvfs is a value of it; the name ends in NUL; the call fills the struct.
-    let (result, stat) = unsafe {
-        let mut stat: libc::statvfs = std::mem::zeroed();
-        (libc::statvfs(name.as_ptr(), &raw mut stat), stat)
-    };
-    (result == 0).then(|| stat.f_bavail.saturating_mul(stat.f_frsize))
 }

@@ -5,6 +5,8 @@ use std::io::{self, Write};
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread::JoinHandle;
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -148,6 +150,64 @@ impl Store {
         let path = self.folder.join(LEDGER_FILE);
         let bytes = serde_json::to_vec_pretty(&saved).map_err(io::Error::other);
         bytes.and_then(|bytes| write_whole(&path, &bytes)).map_err(StoreError::io("write", &path))
+    }
+}
+
+/// What was to be remembered, and whether it is.
+pub(super) struct Outcome {
+    pub(super) ledger: Ledger,
+    pub(super) engine: Option<ProcessIdentity>,
+    pub(super) result: Result<(), StoreError>,
+}
+
+/// Remembers on a thread of its own: a close that waits for the fence must not wait for a disk.
+#[derive(Debug)]
+pub(super) struct Saver {
+    orders: Option<Sender<(Ledger, Option<ProcessIdentity>)>>,
+    done: Receiver<Outcome>,
+    busy: bool,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Saver {
+    /// Starts the thread. It holds the folder's lock as long as this lives.
+    pub(super) fn start(store: Store, instruments: Vec<KnownSymbol>) -> Self {
+        let (orders, incoming) = channel::<(Ledger, Option<ProcessIdentity>)>();
+        let (outgoing, done) = channel();
+        let thread = std::thread::spawn(move || {
+            for (ledger, engine) in incoming {
+                let result = store.save(&ledger, engine, instruments.clone());
+                // The other end may be gone: the guardian is stopping.
+                let _ = outgoing.send(Outcome { ledger, engine, result });
+            }
+        });
+        Self { orders: Some(orders), done, busy: false, thread: Some(thread) }
+    }
+
+    /// False while something is being remembered: ask again.
+    pub(super) fn save(&mut self, ledger: &Ledger, engine: Option<ProcessIdentity>) -> bool {
+        if self.busy {
+            return false;
+        }
+        self.busy = self.orders.as_ref().is_some_and(|orders| orders.send((*ledger, engine)).is_ok());
+        self.busy
+    }
+
+    /// What became of the last one, once.
+    pub(super) fn done(&mut self) -> Option<Outcome> {
+        let done = self.done.try_recv().ok()?;
+        self.busy = false;
+        Some(done)
+    }
+}
+
+impl Drop for Saver {
+    /// Waits until everything is on disk.
+    fn drop(&mut self) {
+        drop(self.orders.take());
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
     }
 }
 

@@ -7,7 +7,7 @@ use crate::snapshot::{EngineView, Level};
 
 use super::condition::{Condition, Reading};
 use super::decide::Report;
-use super::events::{GuardianEvent, Severity};
+use super::events::{Code, GuardianEvent, Severity};
 use super::fence::Fenced;
 use super::ledger::Ledger;
 use super::observation::VenueFacts;
@@ -25,7 +25,7 @@ pub(super) struct Moment<'a> {
 
 impl Moment<'_> {
     /// An event with what engine and venue say now.
-    pub(super) fn event(&self, code: &'static str, severity: Severity, title: String, text: String) -> GuardianEvent {
+    pub(super) fn event(&self, code: Code, severity: Severity, title: String, text: String) -> GuardianEvent {
         GuardianEvent { at: self.at, level: self.level, code, severity, title, text, evidence: self.evidence() }
     }
 
@@ -55,27 +55,27 @@ impl Moment<'_> {
     /// What the mind reports.
     pub(super) fn report(&self, report: Report, action: Level) -> GuardianEvent {
         match report {
-            Report::Warned(condition, reading) => self.condition("condition-warned", Severity::Warning, condition, &reading, "approaches its limit"),
+            Report::Warned(condition, reading) => self.condition(Code::ConditionWarned, Severity::Warning, condition, &reading, "approaches its limit"),
             Report::Breached(condition, reading) => {
                 let severity = if action.latches() { Severity::Critical } else { Severity::Warning };
-                self.condition("condition-breached", severity, condition, &reading, "is beyond its limit")
+                self.condition(Code::ConditionBreached, severity, condition, &reading, "is beyond its limit")
             }
             Report::Cleared(condition) => {
                 let title = format!("{} is within its limit again", condition.name());
                 let text = format!("The level stays {}: only a person lowers it.", self.level.name());
-                let mut event = self.event("condition-cleared", Severity::Info, title, text);
+                let mut event = self.event(Code::ConditionCleared, Severity::Info, title, text);
                 event.evidence.insert("condition".into(), Value::from(condition.name()));
                 event
             }
             Report::Raised { from, to, condition } => self.raised(from, to, condition),
             Report::DayOpened(day) => self.event(
-                "day-opened",
+                Code::DayOpened,
                 Severity::Info,
                 format!("New trading day, reference {}", day.reference),
                 "Losses of the day are measured against this.".into(),
             ),
             Report::CashMoved(amount) => self.event(
-                "cash-moved",
+                Code::CashMoved,
                 Severity::Info,
                 format!("Cash moved: {amount}"),
                 "A deposit or withdrawal: reference and peak move with it, so that it counts neither as profit nor as loss.".into(),
@@ -85,7 +85,7 @@ impl Moment<'_> {
 
     fn condition(
         &self,
-        code: &'static str,
+        code: Code,
         severity: Severity,
         condition: Condition,
         reading: &Reading,
@@ -111,7 +111,7 @@ impl Moment<'_> {
             Level::Flatten => "Latched. The engine is stopped, every order cancelled, every position closed.",
         };
         let title = format!("{} -> {} by {}", from.name(), to.name(), condition.name());
-        let mut event = self.event("level-raised", severity, title, format!("{doing} {}", self.standing()));
+        let mut event = self.event(Code::LevelRaised, severity, title, format!("{doing} {}", self.standing()));
         event.evidence.insert("condition".into(), Value::from(condition.name()));
         event
     }
@@ -131,7 +131,7 @@ impl Moment<'_> {
             Fenced::NoEngine => "there is no engine process",
         };
         let title = format!("Engine fenced: {what}");
-        let mut event = self.event("engine-fenced", Severity::Critical, title, String::new());
+        let mut event = self.event(Code::EngineFenced, Severity::Critical, title, String::new());
         event.text = "Nothing but the guardian sends orders now.".into();
         event.evidence.insert("elapsed_us".into(), Value::from(elapsed.0 / 1000));
         event

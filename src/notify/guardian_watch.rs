@@ -11,7 +11,9 @@ use serde::{Deserialize, Serialize};
 use super::alert::{Alert, Mood, Severity};
 use super::desk::Desk;
 use super::render::cut;
+use super::tables::guardian_words;
 use crate::core::Nanos;
+use crate::guardian::events::Code;
 
 /// Longest line; the guardian promises 4096 bytes.
 const LINE: usize = 16 * 1024;
@@ -144,17 +146,12 @@ fn alert_of(line: &Line) -> Alert {
         alert.facts.push(evidence.join(", "));
     }
     alert.facts.push(format!("level {}", line.level));
-    match line.code.as_str() {
-        "flat" | "condition-cleared" | "venue-back" => alert.mood = Mood::Good,
-        "not-flat" => {
-            let desk = line.evidence.get("desk").and_then(plain_value);
-            let desk = desk.map_or_else(String::new, |desk| format!(" at {desk}"));
-            alert.todo = format!("CALL THE DESK{desk}: the account is not flat");
-        }
-        "latched" | "latch-failed" => {
-            alert.todo = "pawl run will refuse to start; find the cause, then pawl guardian reset --reason".into();
-        }
-        _ => {}
+    // A code of a newer guardian is told in the guardian's own words alone.
+    let code = Code::from_name(&line.code);
+    let (mood, todo) = code.map_or((Mood::Plain, ""), guardian_words);
+    (alert.mood, alert.todo) = (mood, todo.to_owned());
+    if let (Some(Code::NotFlat), Some(desk)) = (code, line.evidence.get("desk").and_then(plain_value)) {
+        alert.todo = format!("CALL THE DESK at {desk}: the account is not flat");
     }
     alert
 }
@@ -232,6 +229,32 @@ mod tests {
         let mut later = GuardianWatch::new(folder.path(), watch.cursor);
         assert_eq!(titles(&mut later, &mut desk), ["A line of the guardian's events cannot be read", "t3"]);
         assert_eq!(titles(&mut later, &mut desk), Vec::<String>::new());
+    }
+
+    #[test]
+    fn every_code_of_the_guardian_is_told_and_stands_in_its_documentation() {
+        let folder = tempfile::tempdir().unwrap();
+        let (mut watch, mut desk) = (GuardianWatch::new(folder.path(), None), desk());
+        titles(&mut watch, &mut desk);
+        let lines: String = Code::ALL.iter().zip(1..).map(|(code, seq)| line(seq, code.name())).collect();
+        std::fs::write(folder.path().join("guardian-events.jsonl"), lines).unwrap();
+        watch.poll(&mut desk).unwrap();
+        let told = desk.take();
+        assert_eq!(told.len(), Code::ALL.len());
+        for (alert, code) in told.iter().zip(Code::ALL) {
+            let (mood, todo) = guardian_words(*code);
+            assert_eq!(alert.mood, mood, "{code:?}");
+            assert!(alert.todo.starts_with(todo.split(':').next().unwrap()), "{code:?}: {alert:?}");
+        }
+        // The last table of the documentation is that of the codes.
+        let text = include_str!("../../docs/guardian.md");
+        let (_, table) = text.rsplit_once("| code | severity | when |").expect("the table of codes");
+        let rows = table.lines().filter_map(|row| row.strip_prefix("| `")?.split('`').next());
+        let mut documented: Vec<&str> = rows.collect();
+        let mut written: Vec<&str> = Code::ALL.iter().map(|code| code.name()).collect();
+        documented.sort_unstable();
+        written.sort_unstable();
+        assert_eq!(documented, written);
     }
 
     #[test]

@@ -1,7 +1,8 @@
-//! Which of the engine's codes a person hears of, how grave they are, and what to do: data, not branches.
+//! Which of the engine's and the guardian's codes a person hears of, how grave they are, and what to do: data, not branches.
 
-use super::alert::Severity;
+use super::alert::{Mood, Severity};
 use crate::core::payload::{AlertCode, Refusal, RejectCode};
+use crate::guardian::events::Code;
 
 /// What is said about a code.
 pub(super) struct Words {
@@ -81,6 +82,33 @@ pub(super) fn alert_words(code: Option<AlertCode>) -> Option<Words> {
         #[allow(unreachable_patterns, reason = "codes are added by the engine, not here")]
         Some(_) | None => words(Critical, "ENGINE ALERT of a kind this pawl does not know", "", "read the journal"),
     })
+}
+
+/// What the notifier adds to an event of the guardian's, which brings its own title, text and gravity: how it
+/// feels, and what the person must do (may be empty). Every code is here: a new one does not compile without.
+pub(super) const fn guardian_words(code: Code) -> (Mood, &'static str) {
+    match code {
+        Code::GuardianStarted
+        | Code::EngineAttached
+        | Code::EngineStopped
+        | Code::DayOpened
+        | Code::CashMoved
+        | Code::ConditionWarned
+        | Code::EngineFenced
+        | Code::LiquidationProgress
+        | Code::EntriesCancelled
+        | Code::RequestTaken
+        | Code::LatchReset
+        | Code::Drill => (Mood::Plain, ""),
+        Code::GuardianStopped => (Mood::Plain, "start it again: without it the engine opens nothing"),
+        Code::ConditionBreached | Code::LevelRaised => (Mood::Bad, ""),
+        Code::ConditionCleared | Code::Flat => (Mood::Good, ""),
+        Code::Latched | Code::LatchFailed => {
+            (Mood::Bad, "pawl run will refuse to start; find the cause, then pawl guardian reset --reason")
+        }
+        Code::ExcessClosed => (Mood::Plain, "find out who opened it"),
+        Code::NotFlat => (Mood::Bad, "CALL THE DESK: the account is not flat"),
+    }
 }
 
 /// Alerts about the account; the instrument in their record means nothing.

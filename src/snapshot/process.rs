@@ -9,6 +9,7 @@ use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::sync::OnceLock;
 
 use super::seqlock::Checksum;
+use crate::core::Span;
 
 /// One process of one boot.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -63,13 +64,17 @@ pub struct ProcessHandle {
 }
 
 impl ProcessHandle {
-    /// Waits until the process has ended, at most `millis` milliseconds (0: only looks).
+    /// Waits until the process has ended, at most this long (zero: only looks).
     ///
     /// A stopped process has not ended.
-    pub fn has_ended_within(&self, millis: i32) -> bool {
+    pub fn has_ended_within(&self, span: Span) -> bool {
         let mut poll = libc::pollfd { fd: self.descriptor.as_raw_fd(), events: libc::POLLIN, revents: 0 };
-        // SAFETY: one valid pollfd, count 1.
-        unsafe { libc::poll(&raw mut poll, 1, millis) == 1 }
+        let most = libc::timespec {
+            tv_sec: (span.0 / 1_000_000_000) as libc::time_t,
+            tv_nsec: (span.0 % 1_000_000_000) as libc::c_long,
+        };
+        // SAFETY: one valid pollfd, count 1; a valid timespec; a null signal mask, which the call allows.
+        unsafe { libc::ppoll(&raw mut poll, 1, &raw const most, std::ptr::null()) == 1 }
     }
 
     /// Sends SIGKILL to exactly this process; one that has ended already is fine.
@@ -147,9 +152,9 @@ mod tests {
         let handle = identity.open().unwrap();
         // SAFETY: a signal to our own child.
         assert_eq!(unsafe { libc::kill(child.id() as i32, libc::SIGSTOP) }, 0);
-        assert!(!handle.has_ended_within(0), "stopped is not ended");
+        assert!(!handle.has_ended_within(Span::ZERO), "stopped is not ended");
         handle.kill().unwrap();
-        assert!(handle.has_ended_within(10_000));
+        assert!(handle.has_ended_within(Span::seconds(10)));
         assert!(!identity.is_alive(), "a zombie is not alive");
         child.wait().unwrap();
         handle.kill().expect("killing the dead is fine");

@@ -349,6 +349,31 @@ fn futures_go_short_reduce_and_are_cancelled_when_the_countdown_ends() {
 }
 
 #[test]
+fn futures_tell_what_moved_the_wallet() {
+    let params = ServerParams { market: Market::Futures, fees: (Price::ZERO, Price::whole(4)), ..params() };
+    let venue = Venue::start(&params, 1.0);
+    let income = |parameters: &str| venue.signed(ENGINE, "GET", "/fapi/v1/income", parameters).1;
+    assert_eq!(income("limit=10"), json!([]), "what an account begins with is no transfer");
+    let moved = json!({"asset": "USDT", "amount": "-250.5"}).to_string();
+    assert_eq!(venue.http("POST", "/admin/balance", None, &moved).0, 200);
+    for side in ["BUY", "SELL"] {
+        let order = format!("symbol=BTCUSDT&side={side}&type=MARKET&quantity=0.01");
+        assert_eq!(venue.signed(ENGINE, "POST", "/fapi/v1/order", &order).0, 200);
+    }
+    let transfers = income("incomeType=TRANSFER&startTime=1");
+    assert_eq!(transfers.as_array().unwrap().len(), 1, "{transfers}");
+    assert_eq!((&transfers[0]["income"], &transfers[0]["asset"]), (&json!("-250.50000000"), &json!("USDT")));
+    // Everything that moved the wallet is in the list, to the last unit.
+    let all = income("limit=1000");
+    let sum: f64 = all.as_array().unwrap().iter().map(|row| number(&row["income"])).sum();
+    let wallet = number(&venue.signed(ENGINE, "GET", "/fapi/v3/account", "a=1").1["totalWalletBalance"]);
+    assert!((wallet - 100_000.0 - sum).abs() < 1e-6, "{wallet} {all}");
+    let after = all.as_array().unwrap().iter().map(|row| row["time"].as_u64().unwrap()).max().unwrap() + 1;
+    assert_eq!(income(&format!("startTime={after}")), json!([]));
+    assert_eq!(income("incomeType=NONSENSE")["code"], -1100);
+}
+
+#[test]
 fn a_stop_is_announced_and_pings_are_sent() {
     let care = Care { ping: Span::millis(100), ..Care::default() };
     let mut venue = Venue::start(&ServerParams { care, ..params() }, 1.0);

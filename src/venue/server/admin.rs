@@ -6,6 +6,7 @@ use serde::Deserialize;
 
 use crate::core::{Money, Price, Qty, Side};
 
+use super::endpoints::Venue;
 use super::exchange::{Exchange, Market};
 use super::faults::FaultPlan;
 use super::hub::{Door, Hub};
@@ -70,7 +71,7 @@ impl Hub {
     /// Serves an operator: status and JSON.
     pub(super) fn admin(&mut self, request: &Request) -> (u16, String) {
         let reply = match (request.method.as_str(), request.path.as_str()) {
-            ("GET", "/admin/truth") => Ok(truth(&self.venue.exchange)),
+            ("GET", "/admin/truth") => Ok(truth(&self.venue)),
             ("GET", "/admin/faults") => Ok(self.faults_json()),
             ("POST", "/admin/faults") => self.set_faults(request),
             ("GET", "/admin/clients") => Ok(self.clients_json()),
@@ -268,8 +269,9 @@ fn trade_json(exchange: &Exchange, trade: &TradeRecord) -> String {
 }
 
 /// Everything the venue knows, times in nanoseconds. The oracle of tests.
-pub(super) fn truth(exchange: &Exchange) -> String {
-    let accounts = (0..exchange.accounts.len()).map(|index| account_json(exchange, AccountId(index)));
+fn truth(venue: &Venue) -> String {
+    let exchange = &venue.exchange;
+    let accounts = (0..exchange.accounts.len()).map(|index| account_json(venue, AccountId(index)));
     let symbols = exchange.symbols.iter().zip(0u16..).map(|(symbol, id)| {
         let touch = exchange.touch(crate::core::InstrumentId(id)).unwrap_or_default();
         Object::new().text("symbol", symbol.name()).decimal("bid", touch.bid).decimal("ask", touch.ask).end()
@@ -281,7 +283,8 @@ pub(super) fn truth(exchange: &Exchange) -> String {
         .end()
 }
 
-fn account_json(exchange: &Exchange, id: AccountId) -> String {
+fn account_json(venue: &Venue, id: AccountId) -> String {
+    let exchange = &venue.exchange;
     let account = &exchange.accounts[id.0];
     let balances = account.balances.iter().zip(&exchange.assets).map(|(balance, asset)| {
         Object::new()
@@ -323,12 +326,16 @@ fn account_json(exchange: &Exchange, id: AccountId) -> String {
         .fold(Object::new(), |object, quote| object.decimal(&exchange.assets[*quote], exchange.equity(id, *quote)));
     let orders = exchange.orders.iter().filter(|order| order.account == id);
     let trades = exchange.trades.iter().filter(|trade| trade.account == id);
+    let countdowns = venue.countdowns.iter().filter(|(owner, ..)| *owner == id).map(|(_, symbol, at)| {
+        Object::new().text("symbol", exchange.symbols[symbol.index()].name()).raw("at", at.0).end()
+    });
     Object::new()
         .text("account", &account.name)
         .raw("equity", equity.end())
         .raw("balances", array(balances))
         .raw("positions", array(positions))
         .raw("orders", array(orders.map(|order| order_json(exchange, order))))
+        .raw("countdowns", array(countdowns))
         .raw("fills", array(trades.map(|trade| trade_json(exchange, trade))))
         .end()
 }

@@ -12,7 +12,7 @@ use crate::venue::paper::{Matcher, Order, Verdict};
 use super::error::ApiError;
 use super::records::{
     Account, AccountId, AssetId, Balance, Happened, NewOrder, OrderRecord, OrderType, Position, Status, TradeRecord,
-    UserEvent, difference, sum, worth,
+    TransferRecord, UserEvent, difference, sum, worth,
 };
 use super::symbols::Symbol;
 
@@ -49,6 +49,8 @@ pub(super) struct Exchange {
     pub orders: Vec<OrderRecord>,
     /// Every trade.
     pub trades: Vec<TradeRecord>,
+    /// Every deposit and withdrawal since the start.
+    pub transfers: Vec<TransferRecord>,
     /// Commission in basis points, for makers and for takers.
     pub fees: (Price, Price),
     pub(super) matcher: Matcher,
@@ -84,6 +86,7 @@ impl Exchange {
             accounts: Vec::new(),
             orders: Vec::new(),
             trades: Vec::new(),
+            transfers: Vec::new(),
             fees,
             matcher: Matcher::new(&table, 0, MOST_RESTING),
             open: Vec::new(),
@@ -148,6 +151,10 @@ impl Exchange {
         let free = balance.free.checked_add(amount).filter(|free| *free >= Money::ZERO);
         balance.free = free.ok_or(ApiError::INSUFFICIENT_BALANCE)?;
         balance.granted = sum(balance.granted, amount);
+        // What an account begins with comes before all time.
+        if now != Nanos::NONE {
+            self.transfers.push(TransferRecord { account, asset, amount, time: now });
+        }
         self.touch_balance(account, asset);
         self.events.push((account, UserEvent::Deposit(asset, amount)));
         self.finish_batch(now);

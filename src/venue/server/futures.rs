@@ -30,7 +30,7 @@ const fn row(
 use Security::{Key, Public, Signed};
 
 /// The futures endpoints.
-pub(super) static TABLE: [Endpoint; 30] = [
+pub(super) static TABLE: [Endpoint; 31] = [
     row("GET", "/fapi/v1/ping", "ping", 1, Public, public::ping),
     row("GET", "/fapi/v1/time", "time", 1, Public, public::time),
     row("GET", "/fapi/v1/exchangeInfo", "exchangeInfo", 1, Public, exchange_info),
@@ -57,6 +57,7 @@ pub(super) static TABLE: [Endpoint; 30] = [
     row("DELETE", "/fapi/v1/allOpenOrders", "", 1, Signed, cancel_all),
     row("POST", "/fapi/v1/countdownCancelAll", "", 10, Signed, countdown),
     row("GET", "/fapi/v1/userTrades", "", 5, Signed, user_trades),
+    row("GET", "/fapi/v1/income", "", 30, Signed, super::income::history),
     row("GET", "/fapi/v2/balance", "v2/account.balance", 5, Signed, balance),
     row("GET", "/fapi/v3/balance", "account.balance", 5, Signed, balance),
     row("GET", "/fapi/v2/account", "v2/account.status", 5, Signed, account),

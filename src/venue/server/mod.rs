@@ -30,6 +30,7 @@ mod feed;
 mod filters;
 mod futures;
 mod hub;
+mod income;
 mod json;
 mod keys;
 mod limits;

@@ -87,6 +87,19 @@ pub(super) struct Account {
     pub updated: Nanos,
 }
 
+/// A deposit, or a withdrawal when below zero.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct TransferRecord {
+    /// Whose.
+    pub account: AccountId,
+    /// Of what.
+    pub asset: AssetId,
+    /// How much.
+    pub amount: Money,
+    /// When.
+    pub time: Nanos,
+}
+
 /// How long an order lives, in the venue's words.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Tif {

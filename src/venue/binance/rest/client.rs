@@ -6,10 +6,12 @@ use std::time::Duration;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use ureq::tls::{Certificate, RootCerts, TlsConfig};
+use ureq::unversioned::transport::DefaultConnector;
 use ureq::{Agent, Timeout};
 
 use super::super::errors;
 use super::super::sign::{Secret, Signer, push_parameter};
+use super::names::Names;
 use crate::core::{Nanos, Span};
 
 /// Largest answer accepted: all of futures' exchange information is some 2 MB.
@@ -158,7 +160,7 @@ impl Client {
                 RootCerts::new_with_certs(&[certificate])
             }
         };
-        let agent = Agent::config_builder()
+        let config = Agent::config_builder()
             .http_status_as_error(false)
             .max_redirects(0)
             .proxy(None)
@@ -167,14 +169,18 @@ impl Client {
             .max_idle_connections(2)
             .user_agent(concat!("pawl/", env!("CARGO_PKG_VERSION")))
             .tls_config(TlsConfig::builder().root_certs(roots).build())
-            .build()
-            .new_agent();
+            .build();
+        let agent = Agent::with_parts(config, DefaultConnector::default(), Names::default());
         let (base, receive_window) = (params.base.trim_end_matches('/').to_owned(), params.receive_window);
         Ok(Self { agent, base, credentials, receive_window, clock: params.clock, offset: 0, used_weight: None })
     }
 
     pub(super) fn now(&self) -> Nanos {
         (self.clock)()
+    }
+
+    pub(super) fn venue_now(&self) -> Nanos {
+        Nanos(self.now().0.saturating_add_signed(self.offset))
     }
 
     pub(super) fn set_offset(&mut self, offset: i64) {
@@ -216,7 +222,7 @@ impl Client {
         let mut query = encode(parameters);
         let window = self.receive_window.0 / 1_000_000;
         push_parameter(&mut query, "recvWindow", window.max(1).to_string().as_bytes());
-        let timestamp = self.now().0.saturating_add_signed(self.offset) / 1_000_000;
+        let timestamp = self.venue_now().0 / 1_000_000;
         push_parameter(&mut query, "timestamp", timestamp.to_string().as_bytes());
         credentials.signer.sign_query(&mut query);
         self.send(method, path, &query, true)

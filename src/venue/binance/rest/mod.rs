@@ -7,12 +7,13 @@
 //! unknown must be asked for, never sent again.
 
 mod client;
+mod names;
 mod types;
 
 pub use client::{Credentials, RestError, RestParams};
 pub use types::{
-    AccountState, Balance, NewOrder, OpenOrder, OrderState, OrderStatus, PositionState, SymbolInfo, TradeState,
-    VenueRules,
+    AccountState, Balance, IncomeState, NewOrder, OpenOrder, OrderState, OrderStatus, PositionState, SymbolInfo,
+    TradeState, VenueRules,
 };
 
 use client::Client;
@@ -251,6 +252,20 @@ impl Rest {
         self.client.signed("GET", self.paths.trades, &[("symbol", symbol), ("limit", &limit)])
     }
 
+    /// What moved the wallet of futures since an instant, oldest first, at most `limit` (1 to 1000) changes.
+    /// Spot has no such list: an error. Dear: a weight of 30.
+    ///
+    /// # Errors
+    /// [`RestError`].
+    pub fn income(&mut self, since: Nanos, limit: u16) -> Result<Vec<IncomeState>, RestError> {
+        const PATH: &str = "/fapi/v1/income";
+        if self.market == Market::Spot {
+            return Err(RestError::unexpected(PATH, "spot has no list of income"));
+        }
+        let (since, limit) = ((since.0 / 1_000_000).to_string(), limit.to_string());
+        self.client.signed("GET", PATH, &[("startTime", &since), ("limit", &limit)])
+    }
+
     /// Arms the dead-man switch of futures: all open orders of the symbol are cancelled by the venue
     /// unless this is called again within `after`; zero disarms. Spot has none: an error.
     ///
@@ -278,6 +293,11 @@ impl Rest {
     pub fn listen_key(&mut self) -> Result<String, RestError> {
         let key: types::ListenKey = self.client.keyed("POST", "/fapi/v1/listenKey", &[])?;
         Ok(key.listen_key)
+    }
+
+    /// The venue's time now, by the last [`Rest::sync_clock`].
+    pub fn venue_now(&self) -> Nanos {
+        self.client.venue_now()
     }
 
     /// Request weight used in the running minute, as the venue last said.

@@ -58,6 +58,20 @@ fn order(status: &str) -> String {
 }
 
 #[test]
+fn income_is_read_as_the_venue_writes_it_and_spot_has_none() {
+    let list = r#"[{"symbol":"","incomeType":"TRANSFER","income":"-0.37500000","asset":"USDT","info":"TRANSFER","time":1570608000000,"tranId":9689322392,"tradeId":""},
+        {"symbol":"BTCUSDT","incomeType":"COMMISSION","income":"-0.01000000","asset":"USDT","info":"COMMISSION","time":1570636800000,"tranId":"9689322393","tradeId":"2059192"}]"#;
+    let (base, server) = stand_in(vec![(200, "", list.into())]);
+    let found = rest(&base, Market::UsdMFutures).income(Nanos(1_570_608_000_000_999_999), 1000).unwrap();
+    let rows: Vec<_> = found.iter().map(|row| (row.income_type.as_str(), row.income, row.tran_id.as_str())).collect();
+    let money = |text: &str| text.parse::<Money>().unwrap();
+    assert_eq!(rows, [("TRANSFER", money("-0.375"), "9689322392"), ("COMMISSION", money("-0.01"), "9689322393")]);
+    let asked = server.join().unwrap();
+    assert!(asked[0].starts_with("GET /fapi/v1/income?startTime=1570608000000&limit=1000&"), "{}", asked[0]);
+    assert!(rest(&base, Market::Spot).income(Nanos(1), 1).is_err());
+}
+
+#[test]
 fn calls_are_signed_and_kept_on_one_connection() {
     let (base, server) = stand_in(vec![
         (200, "", r#"{"serverTime":1700000000250}"#.into()),

@@ -255,9 +255,43 @@ pub struct TradeState {
     pub commission_asset: String,
     /// When, milliseconds or microseconds since the epoch.
     pub time: u64,
+    /// Futures: profit or loss that the execution realised, commission apart; zero on spot.
+    #[serde(default)]
+    pub realized_pnl: Money,
     /// True when we bought (`isBuyer` on spot, `buyer` on futures).
     #[serde(alias = "isBuyer")]
     pub buyer: bool,
+}
+
+/// One change of a futures wallet.
+#[derive(Clone, PartialEq, Eq, Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct IncomeState {
+    /// `TRANSFER`, `REALIZED_PNL`, `COMMISSION`, `FUNDING_FEE`, ...
+    pub income_type: String,
+    /// How much; below zero it left the wallet.
+    pub income: Money,
+    /// Of this asset.
+    pub asset: String,
+    /// When, milliseconds since the epoch.
+    pub time: u64,
+    /// Unique within its kind; a number or a text.
+    #[serde(deserialize_with = "number_or_text")]
+    pub tran_id: String,
+}
+
+/// The venue writes some numbers in quotes, some of the time.
+fn number_or_text<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Either {
+        Number(i64),
+        Text(String),
+    }
+    Ok(match Either::deserialize(deserializer)? {
+        Either::Number(number) => number.to_string(),
+        Either::Text(text) => text,
+    })
 }
 
 #[derive(Deserialize)]

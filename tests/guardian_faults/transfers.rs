@@ -1,0 +1,35 @@
+//! Futures: deposits and withdrawals are neither profit nor loss, and what trading costs is.
+
+use pawl::core::Money;
+use pawl::snapshot::Level;
+
+use super::engine::{ENGINE, Engine};
+use super::lab::{CALM, DEPOSIT, Lab, wait_for};
+
+#[test]
+fn on_futures_a_withdrawal_is_no_loss_and_a_loss_beside_it_still_is_one() {
+    let lab = Lab::on("futures", ENGINE, CALM);
+    let _guardian = lab.ready_guardian();
+    let mut engine = Engine::start(&lab);
+    lab.wait_event("engine-attached");
+    engine.enter(&lab);
+    let reference = |expected: i64| {
+        let moved = Money::whole(expected);
+        wait_for("the reference to move", || lab.view().filter(|view| view.day_reference == moved))
+    };
+    // Each is far beyond the daily limit, were it a loss.
+    for (amount, left) in [("-2000", DEPOSIT - 2000), ("5000", DEPOSIT + 3000), ("-1000", DEPOSIT + 2000)] {
+        lab.admin("balance", &serde_json::json!({"asset": "USDT", "amount": amount}));
+        let view = reference(left);
+        assert_eq!(view.latch, 0, "{}", lab.said());
+        assert!(view.level < Level::Halt, "{}", lab.said());
+    }
+    assert_eq!(lab.count("cash-moved"), 3, "fills and their commission are no transfers: {}", lab.said());
+    // What the market takes is a loss all the same.
+    if lab.held("BTCUSDT").is_zero() {
+        engine.enter(&lab);
+    }
+    lab.jump("BTCUSDT", lab.losing_jump("BTCUSDT", 0.045));
+    lab.assert_flat_and_told("daily-loss");
+    assert_eq!(lab.count("cash-moved"), 3, "a liquidation is no transfer: {}", lab.said());
+}
