@@ -1,11 +1,12 @@
-//! The sequence lock, every interleaving: the very functions that the program runs, on loom's memory,
-//! and again with either fence taken away, to prove that the model would notice.
+//! The sequence lock and the sign of life, every interleaving: the very functions that the program runs, on
+//! loom's memory, and again with a fence or the release taken away, to prove that the model would notice.
 
 use std::marker::PhantomData;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::Ordering;
 
 use loom::sync::Arc;
+use pawl::snapshot::progress;
 use pawl::snapshot::seqlock::{self, Word};
 
 /// Which fences a memory has.
@@ -112,4 +113,54 @@ fn without_the_release_fence_a_read_tears() {
 #[test]
 fn without_the_acquire_fence_a_read_tears() {
     assert!(torn::<NoAcquire>());
+}
+
+/// A word whose stores are weaker than asked for, where `RELEASE` is false.
+struct StepWord<const RELEASE: bool>(loom::sync::atomic::AtomicU64);
+
+impl<const RELEASE: bool> Word for StepWord<RELEASE> {
+    fn load(&self, ordering: Ordering) -> u64 {
+        self.0.load(ordering)
+    }
+
+    fn store(&self, value: u64, ordering: Ordering) {
+        self.0.store(value, if RELEASE { ordering } else { Ordering::Relaxed });
+    }
+
+    fn fence(ordering: Ordering) {
+        loom::sync::atomic::fence(ordering);
+    }
+}
+
+/// A thread steps twice, at times 10 and 20; who has seen a count sees the time of that step or a later one.
+fn check_steps<const RELEASE: bool>() {
+    loom::model(|| {
+        let word = || StepWord::<RELEASE>(loom::sync::atomic::AtomicU64::new(0));
+        let cell = Arc::new([word(), word()]);
+        let hot = {
+            let cell = Arc::clone(&cell);
+            loom::thread::spawn(move || {
+                progress::step(&cell[0], &cell[1], 10);
+                progress::step(&cell[0], &cell[1], 20);
+            })
+        };
+        let count = cell[0].load(Ordering::Acquire);
+        let time = cell[1].load(Ordering::Relaxed);
+        assert!(count <= 2 && time >= 10 * count, "a step without its time");
+        hot.join().unwrap();
+        assert_eq!(cell[0].load(Ordering::Acquire), 2);
+    });
+}
+
+#[test]
+fn a_step_that_is_seen_has_its_time() {
+    check_steps::<true>();
+}
+
+#[test]
+fn without_the_release_a_step_is_seen_before_its_time() {
+    let panic = catch_unwind(check_steps::<false>).expect_err("the model did not notice");
+    let text = panic.downcast_ref::<&str>().map(ToString::to_string);
+    let text = text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default();
+    assert!(text.contains("a step without its time"), "{text}");
 }

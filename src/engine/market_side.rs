@@ -25,6 +25,9 @@ pub trait MarketSide: Send {
     /// Now, on the clock that stamps `local_ns`.
     fn now(&mut self) -> Nanos;
 
+    /// Hands over the spans that this side measured itself in the last poll.
+    fn measured(&mut self, _recorder: &mut Recorder) {}
+
     /// Sleeps until there may be something to read, at most this long.
     fn wait(&mut self, at_most: Duration) {
         std::thread::park_timeout(at_most);
@@ -108,6 +111,7 @@ impl<M: MarketSide> First<M> {
     pub(super) fn run(&mut self, context: &mut Context<'_>) {
         let mut open = true;
         loop {
+            context.beat();
             if context.switch.has_failed() {
                 return;
             }
@@ -116,6 +120,7 @@ impl<M: MarketSide> First<M> {
             // that quotes conflate here and not in the socket.
             if open && (self.intake.is_empty() || self.intake.is_congested()) {
                 let activity = self.market.poll(&mut self.intake);
+                self.market.measured(context.recorder);
                 busy = activity == Activity::Busy;
                 open = activity != Activity::End && !context.switch.is_stopping();
             }
@@ -211,6 +216,7 @@ impl Between {
             self.reader.wake_by(waker);
         }
         loop {
+            context.beat();
             if context.switch.has_failed() {
                 return;
             }
