@@ -110,8 +110,10 @@ fn the_first_of_two_failures_is_the_reason_whoever_looks() {
                 switch.reason()
             })
         });
-        let seen = switch.has_failed().then(|| switch.reason());
+        let looking = Arc::clone(&switch);
+        let looking = loom::thread::spawn(move || looking.has_failed().then(|| looking.reason()));
         let reasons = threads.map(|thread| thread.join().unwrap());
+        let seen = looking.join().unwrap();
         assert!(reasons[0].is_some() && reasons[0] == reasons[1], "{reasons:?}");
         assert!(seen.is_none_or(|seen| seen == reasons[0]), "the reason changed");
     });

@@ -6,6 +6,7 @@ mod live_support;
 
 use std::path::Path;
 
+use hdrhistogram::Histogram;
 use live_support::{assert_agreement, assert_replays, engine, session_folder, venue, wait_for, wait_for_connection};
 use pawl::report::latency::{Hop, LATENCY_FILE, Measured, read};
 use pawl::snapshot::{
@@ -51,7 +52,8 @@ fn look(folder: &Path) -> Option<EngineView> {
 
 /// Waits until each of so many threads has gone on since an earlier look.
 fn wait_for_progress(folder: &Path, threads: usize) {
-    let first = wait_for("the engine trades", || look(folder).filter(|view| view.snapshot.state == EngineState::Running));
+    let first =
+        wait_for("the engine trades", || look(folder).filter(|view| view.snapshot.state == EngineState::Running));
     assert_eq!(first.threads, threads, "a progress cell a thread");
     wait_for("every thread goes on", || {
         let now = look(folder)?;
@@ -61,7 +63,7 @@ fn wait_for_progress(folder: &Path, threads: usize) {
 }
 
 fn samples(measured: &Measured, thread: usize, hop: Hop) -> u64 {
-    measured.hops.get(&(thread, hop)).map_or(0, |histogram| histogram.len())
+    measured.hops.get(&(thread, hop)).map_or(0, Histogram::len)
 }
 
 /// What was measured, and on which thread.
@@ -120,7 +122,8 @@ fn on_four_threads_that_yield() {
 /// The guardian's own page, alive and content until it is told otherwise.
 fn guardian(folder: &Path) -> GuardianPageWriter {
     let mut page = GuardianPageWriter::create(&default_folder(&folder.join("state"))).unwrap();
-    let view = GuardianView { heartbeat: 1, heartbeat_ns: monotonic_ns(), entries_allowed: true, ..GuardianView::default() };
+    let view =
+        GuardianView { heartbeat: 1, heartbeat_ns: monotonic_ns(), entries_allowed: true, ..GuardianView::default() };
     page.publish(&view);
     page
 }
@@ -175,5 +178,8 @@ fn a_layout_that_this_machine_cannot_carry_and_a_key_that_moved_are_refused() {
     std::fs::write(folder.path().join("pawl.toml"), text).unwrap();
     let output = engine(folder.path(), 1).wait_with_output().unwrap();
     let said = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.code() == Some(2) && said.contains("live.waiting: expected in the table [threads]"), "{said}");
+    assert!(
+        output.status.code() == Some(2) && said.contains("live.waiting: expected in the table [threads]"),
+        "{said}"
+    );
 }

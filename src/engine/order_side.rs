@@ -126,15 +126,14 @@ impl Desk {
         recorder: &mut Recorder,
         timed: bool,
     ) -> Result<(), Fault> {
-        let input = match self.open {
-            Some(input) => input,
-            None => {
-                let input = self.begin(parcel.input(), orders)?;
-                if timed {
-                    recorder.mark(Hop::Journal);
-                }
-                input
+        let input = if let Some(input) = self.open {
+            input
+        } else {
+            let input = self.begin(parcel.input(), orders)?;
+            if timed {
+                recorder.mark(Hop::Journal);
             }
+            input
         };
         if let Some(clean) = parcel.clean() {
             self.oms.on_market(&clean, &parcel.view(), parcel.decision(), &mut self.out);

@@ -46,7 +46,15 @@ pub(crate) fn wait_for<T>(what: &str, mut ready: impl FnMut() -> Option<T>) -> T
 pub(crate) fn venue(folder: &Path, speed: u32) -> (Running, String) {
     let ready = folder.join("ready.json");
     let child = Command::new(PAWL)
-        .args(["venue", "--symbols", "BTCUSDT", "--speed", &speed.to_string(), "--account", "me:engine-key:engine-secret"])
+        .args([
+            "venue",
+            "--symbols",
+            "BTCUSDT",
+            "--speed",
+            &speed.to_string(),
+            "--account",
+            "me:engine-key:engine-secret",
+        ])
         .args(["--balance", &format!("BTC={OWNED}"), "--balance", "USDT=1000000", "--ready-file"])
         .arg(&ready)
         .stdout(Stdio::null())

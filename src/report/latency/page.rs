@@ -161,7 +161,11 @@ fn hop_row(out: &mut String, row: &ReportRow, before: bool) {
     let budget = row.budget.map_or("–".to_owned(), |budget| format!("{} / {}", span(budget.p50), span(budget.p999)));
     let _ = write!(out, "<td>{budget}</td>");
     if before {
-        let _ = write!(out, "<td class='change'>{}</td>", row.before.as_ref().map_or(String::new(), |before| change(row, before)));
+        let _ = write!(
+            out,
+            "<td class='change'>{}</td>",
+            row.before.as_ref().map_or(String::new(), |before| change(row, before))
+        );
     }
     out.push_str("</tr>");
 }

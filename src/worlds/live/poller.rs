@@ -95,9 +95,12 @@ mod tests {
     fn a_wake_up_before_the_sleep_ends_it_at_once() {
         let mut poller = Poller::new().unwrap();
         let waker = poller.waker().unwrap();
-        std::thread::spawn(move || waker.wake()).join().unwrap();
+        // Held on to, as a ring does: one that is gone wakes nobody.
+        let other = waker.clone();
+        std::thread::spawn(move || other.wake()).join().unwrap();
         // An hour: without the wake-up the test would not end.
         poller.wait(Duration::from_secs(3600));
+        drop(waker);
     }
 
     #[test]
