@@ -39,7 +39,7 @@ impl<M: MarketSide, O: OrderSide> Alone<M, O> {
                 // What has arrived goes before what may have.
                 let market = match (context.switch.is_stopping(), self.intake.is_empty()) {
                     (true, _) => Activity::End,
-                    (false, true) => self.look(context),
+                    (false, true) => self.market.poll(&mut self.intake),
                     (false, false) => Activity::Busy,
                 };
                 busy |= market == Activity::Busy;
@@ -51,6 +51,8 @@ impl<M: MarketSide, O: OrderSide> Alone<M, O> {
                 market_open = market != Activity::End || !self.intake.is_empty();
             }
             self.orders.round(self.engine.oms());
+            // Last, when nobody waits for it.
+            self.market.measured(context.recorder);
             self.orders.measured(context.recorder);
             if !market_open && (activity == Activity::End || context.switch.is_stopping()) {
                 return Ok(());
@@ -66,12 +68,6 @@ impl<M: MarketSide, O: OrderSide> Alone<M, O> {
                 });
             }
         }
-    }
-
-    fn look(&mut self, context: &mut Context<'_>) -> Activity {
-        let activity = self.market.poll(&mut self.intake);
-        self.market.measured(context.recorder);
-        activity
     }
 
     fn serve_orders(&mut self, context: &mut Context<'_>) -> Result<Activity, Fault> {

@@ -25,7 +25,7 @@ pub trait MarketSide: Send {
     /// Now, on the clock that stamps `local_ns`.
     fn now(&mut self) -> Nanos;
 
-    /// Hands over the spans that this side measured itself in the last poll.
+    /// Hands over the spans that this side measured itself since the last call.
     fn measured(&mut self, _recorder: &mut Recorder) {}
 
     /// Sleeps until there may be something to read, at most this long.
@@ -120,7 +120,6 @@ impl<M: MarketSide> First<M> {
             // that quotes conflate here and not in the socket.
             if open && (self.intake.is_empty() || self.intake.is_congested()) {
                 let activity = self.market.poll(&mut self.intake);
-                self.market.measured(context.recorder);
                 busy = activity == Activity::Busy;
                 open = activity != Activity::End && !context.switch.is_stopping();
             }
@@ -128,6 +127,7 @@ impl<M: MarketSide> First<M> {
                 return context.switch.fail("the order manager's thread has not taken anything for a million trades");
             }
             busy |= self.drain(context);
+            self.market.measured(context.recorder);
             if !open && self.intake.is_empty() && self.outlet.waiting.is_empty() {
                 return;
             }
