@@ -1,13 +1,12 @@
 //! A live session stops as it is told: once in good order, twice at once; and it does not start where it must not.
 
+mod live_support;
+
 use std::process::{Child, Output};
 
+use live_support::{Running, assert_replays, configure, get, pawl, post, session_folder, venue, wait_for};
 use pawl::journal::{SessionReader, StreamName};
 use serde_json::Value;
-
-#[path = "common/live.rs"]
-mod live;
-use live::{Running, assert_replays, configure, get, pawl, post, session_folder, venue, wait_for};
 
 /// Sends SIGINT, as Ctrl-C does.
 fn interrupt(engine: &Child) {
@@ -95,7 +94,7 @@ fn wait(mut engine: Running) -> Output {
 #[test]
 fn told_once_it_closes_what_is_open_and_prints_the_report() {
     let folder = tempfile::tempdir().unwrap();
-    let (_venue, url) = venue(folder.path(), &["--speed", "20"]);
+    let (_venue, url) = venue(folder.path(), 20);
     let engine = engine_with_a_position(folder.path(), &url, "flatten");
     post(&format!("{url}/admin/faults"), &serde_json::json!({"rules": {"stall": {"probability": 0.0}}}));
     post(&format!("{url}/admin/disconnect"), &serde_json::json!({}));
@@ -114,7 +113,7 @@ fn told_once_it_closes_what_is_open_and_prints_the_report() {
 #[test]
 fn told_once_with_keep_it_leaves_the_position_and_no_order() {
     let folder = tempfile::tempdir().unwrap();
-    let (_venue, url) = venue(folder.path(), &["--speed", "20"]);
+    let (_venue, url) = venue(folder.path(), 20);
     let engine = engine_with_a_position(folder.path(), &url, "keep");
     let kept = held(&url);
     interrupt(&engine.0);
@@ -129,7 +128,7 @@ fn told_once_with_keep_it_leaves_the_position_and_no_order() {
 #[test]
 fn told_twice_it_stops_at_once_and_says_what_to_look_at() {
     let folder = tempfile::tempdir().unwrap();
-    let (_venue, url) = venue(folder.path(), &["--speed", "20"]);
+    let (_venue, url) = venue(folder.path(), 20);
     let engine = engine_with_a_position(folder.path(), &url, "flatten");
     // Its key no longer works, so that it cannot close and has to wait: the second word finds it waiting.
     post(&format!("{url}/admin/key"), &serde_json::json!({"key": "engine-key", "enabled": false}));
@@ -155,7 +154,7 @@ fn told_twice_it_stops_at_once_and_says_what_to_look_at() {
 #[test]
 fn it_does_not_start_where_it_must_not() {
     let folder = tempfile::tempdir().unwrap();
-    let (_venue, url) = venue(folder.path(), &[]);
+    let (_venue, url) = venue(folder.path(), 1);
     configure(folder.path(), &url, "");
     let text = std::fs::read_to_string(folder.path().join("pawl.toml")).unwrap();
     let refused = |text: &str, arguments: &[&str], reason: &str| {
@@ -193,7 +192,7 @@ fn it_does_not_start_where_it_must_not() {
 #[test]
 fn two_engines_do_not_share_a_state_folder() {
     let folder = tempfile::tempdir().unwrap();
-    let (_venue, url) = venue(folder.path(), &["--speed", "20"]);
+    let (_venue, url) = venue(folder.path(), 20);
     let first = engine_with_a_position(folder.path(), &url, "keep");
     let second = pawl(folder.path(), &["run", "--no-gate", "--seconds", "1"]).output().unwrap();
     assert_eq!(second.status.code(), Some(1));
@@ -204,7 +203,7 @@ fn two_engines_do_not_share_a_state_folder() {
 #[test]
 fn what_is_recorded_can_be_traded_on_later() {
     let folder = tempfile::tempdir().unwrap();
-    let (_venue, url) = venue(folder.path(), &["--speed", "20"]);
+    let (_venue, url) = venue(folder.path(), 20);
     configure(folder.path(), &url, "");
     // No key is needed to listen.
     let mut record = pawl(folder.path(), &["record", "--out", "market", "--json"]);

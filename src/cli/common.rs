@@ -153,24 +153,24 @@ pub(super) fn page_folder(config: &Config) -> PathBuf {
 /// Has a session in virtual time write its latencies beside its journal.
 pub(super) fn log_latency(session: &mut Session, directory: &Path) -> Result<(), Failure> {
     let (layout, interval) = ("fused, 1 thread, virtual time", Duration::from_millis(100));
-    let (log, recorder) = start_latency(directory, layout, Basis::Service, TIMED_EVERY, interval)?;
+    let (log, recorders) = start_latency(directory, layout, &["engine"], Basis::Service, TIMED_EVERY, interval)?;
+    let [recorder] = <[_; 1]>::try_from(recorders).unwrap_or_else(|_| unreachable!("one name gives one recorder"));
     session.log_latency(log, recorder);
     Ok(())
 }
 
-/// Starts the latency log of a session whose engine runs on one thread.
+/// Starts the latency log of a session whose engine runs on these threads.
 pub(super) fn start_latency(
     directory: &Path,
     layout: &str,
+    threads: &[&str],
     basis: Basis,
     every: u64,
     interval: Duration,
-) -> Result<(LatencyLog, Recorder), Failure> {
+) -> Result<(LatencyLog, Vec<Recorder>), Failure> {
     let options = LogOptions { layout: layout.to_owned(), basis, every, interval };
     let path = directory.join(LATENCY_FILE);
-    let (log, recorders) = LatencyLog::start(&path, &options, &["engine"], StampClock::calibrate())?;
-    let [recorder] = <[_; 1]>::try_from(recorders).unwrap_or_else(|_| unreachable!("one name gives one recorder"));
-    Ok((log, recorder))
+    Ok(LatencyLog::start(&path, &options, threads, StampClock::calibrate())?)
 }
 
 /// Everything a run says, as a program reads it. What was measured is left out unless asked for,
@@ -242,7 +242,7 @@ pub(super) fn print_outcome(
                 feed.quotes, feed.trades, feed.crossed, feed.locked, feed.not_positive, feed.duplicate,
                 feed.out_of_order, feed.debounced, feed.gaps
             )?;
-            writeln!(out, "\n{}", latency_text(&outcome.latency))?;
+            writeln!(out, "\n{}", latency_text(&outcome.latency, outcome.basis))?;
             writeln!(out, "{} inputs, {:.2} million a second", outcome.inputs, ticks_per_second / 1e6)
         })
     };

@@ -96,6 +96,9 @@ pub enum Failure {
     /// The connections cannot be set up.
     #[error(transparent)]
     Wire(#[from] crate::worlds::live::binance_wire::WireError),
+    /// A live session did not begin, or its journal cannot be closed.
+    #[error(transparent)]
+    Live(#[from] crate::worlds::live::LiveError),
     /// The demo record does not allow it, or cannot be written.
     #[error(transparent)]
     DemoRecord(#[from] crate::worlds::live::demo_record::DemoRecordError),
@@ -143,6 +146,7 @@ impl Failure {
             | Self::Notify(_)
             | Self::Prepare(_)
             | Self::Wire(_)
+            | Self::Live(_)
             | Self::DemoRecord(_)
             | Self::Page(_)
             | Self::Refused(_)

@@ -8,7 +8,8 @@ use clap::Args;
 
 use crate::config::Config;
 use crate::config::live::Mode;
-use crate::worlds::live::binance_wire::MarketWire;
+use crate::worlds::live::binance_wire::{WireError, market_data};
+use crate::worlds::live::poller::Poller;
 use crate::worlds::live::record::{Recorded, record};
 use crate::worlds::live::{prepare, session_clock};
 
@@ -47,11 +48,12 @@ pub(super) fn run(arguments: &RecordArguments) -> Result<(), Failure> {
     let folder = arguments.out.clone().unwrap_or_else(|| config.live.journal.join(format!("{session:08x}-market")));
     let journal = create_journal(&folder, &config, &Gate::Open, &prepared.instruments, Some(session))?;
     let api_key = prepare::credentials(&config.venue).ok().map(|keys| keys.api_key);
-    let wire = MarketWire::new(&config, &prepared, api_key, u64::from(session))?;
+    let poller = Poller::new().map_err(WireError::from)?;
+    let wire = market_data(&config, &prepared, api_key, u64::from(session), poller.registry())?;
     let signals = super::run::signals(arguments.seconds)?;
     let show = std::io::stderr().is_terminal() && !arguments.json;
     let mut drawn: Option<Instant> = None;
-    let recorded = record(wire, journal, &signals, |so_far| {
+    let recorded = record(wire, poller, journal, &signals, |so_far| {
         if show && drawn.is_none_or(|drawn| drawn.elapsed() >= Duration::from_millis(200)) {
             drawn = Some(Instant::now());
             let Recorded { quotes, trades, gaps, lost } = so_far;

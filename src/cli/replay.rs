@@ -168,7 +168,11 @@ fn on_layout(
     println!("identical on {layout}: {inputs} inputs replayed, {outputs} outputs equal to the journal");
     for (group, recorder) in layout.groups.iter().zip(recorders) {
         let rows = latency::frame_rows(&recorder.into_last_frame());
-        println!("\nThread {}, one input at a time\n{}", group.name(), latency::latency_text(&rows));
+        println!(
+            "\nThread {}, one input at a time\n{}",
+            group.name(),
+            latency::latency_text(&rows, latency::Basis::Service)
+        );
     }
     Ok(())
 }

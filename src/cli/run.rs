@@ -12,16 +12,17 @@ use crate::config::Config;
 use crate::config::live::Mode;
 use crate::core::{InstrumentTable, Money};
 use crate::engine::Engine;
-use crate::engine::layout::{Layout, LayoutName};
+use crate::engine::layout::{Group, Layout};
 use crate::engine::machine::{Machine, SystemFiles};
-use crate::report::latency::Basis;
+use crate::engine::threads::{HOPS_EVERY, orderly_panics};
+use crate::report::latency::{Basis, LatencyLog, Recorder};
 use crate::snapshot::{EnginePage, EnginePlan, EngineReader, EngineState, GuardianWatch};
 use crate::venue::paper::PaperVenue;
-use crate::worlds::live::binance_wire::{MarketWire, VenueWire};
+use crate::worlds::live::binance_wire::{WireError, market_data, order_entry};
 use crate::worlds::live::demo_record::DemoRecord;
-use crate::worlds::live::paper_wire::PaperWire;
+use crate::worlds::live::poller::Pollers;
 use crate::worlds::live::prepare::{self, Prepared};
-use crate::worlds::live::{Ending, HOPS_EVERY, Live, LiveOutcome, LiveSetup, Wire, session_clock};
+use crate::worlds::live::{self, Ending, LiveOutcome, LiveSetup, MarketWire, OrderWire, session_clock};
 use crate::worlds::session::Outcome;
 
 use super::Failure;
@@ -60,7 +61,12 @@ pub(super) struct RunArguments {
 pub(super) fn run(arguments: &RunArguments) -> Result<(), Failure> {
     let mut config = Config::load(&arguments.config)?;
     super::config::check_ranges(&config)?;
-    check_layout(&config)?;
+    if let Some(key) = config.live.moved_key() {
+        return Err(Failure::Usage(format!(
+            "{key}: expected in the table [threads] (keys waiting and cores), found in [live]; move it there"
+        )));
+    }
+    let layout = Layout::resolve(&config.threads, &Machine::read(&SystemFiles::of_this_machine()))?;
     let mode = config.live.mode;
     prepare::check_mode(mode, &config.venue, arguments.yes_live)?;
     if let Some(refusal) = crate::guardian::latch::check(&config.live.state).refusal() {
@@ -84,17 +90,22 @@ pub(super) fn run(arguments: &RunArguments) -> Result<(), Failure> {
     let prepared = prepare::prepare(&config)?;
     let session = (session_clock().0 / crate::core::time::SECOND) as u32;
     let signals = signals(arguments.seconds)?;
+    let seed = u64::from(session);
+    let pollers = Pollers::of(&layout).map_err(WireError::from)?;
+    let plan = Trading { config: &config, gate: &gate, prepared: &prepared, session, layout, quiet: arguments.json };
     let outcome = match mode {
         Mode::Paper => {
             let api_key = prepare::credentials(&config.venue).ok().map(|keys| keys.api_key);
-            let market = MarketWire::new(&config, &prepared, api_key, u64::from(session))?;
-            let wire = PaperWire::new(market, PaperVenue::new(&config.paper, &prepared.instruments)?);
-            trade(wire, &config, &gate, &prepared, session, &signals, arguments.json)?
+            let market = market_data(&config, &prepared, api_key, seed, pollers.market_registry())?;
+            let orders = PaperVenue::new(&config.paper, &prepared.instruments)?;
+            trade((market, orders, pollers), plan, &signals)?
         }
         Mode::Demo | Mode::Live => {
             let credentials = prepare::credentials(&config.venue)?;
-            let wire = VenueWire::new(&config, &prepared, credentials, u64::from(session))?;
-            trade(wire, &config, &gate, &prepared, session, &signals, arguments.json)?
+            let api_key = Some(credentials.api_key.clone());
+            let market = market_data(&config, &prepared, api_key, seed, pollers.market_registry())?;
+            let orders = order_entry(&config, &prepared, credentials, seed, pollers.orders_registry())?;
+            trade((market, orders, pollers), plan, &signals)?
         }
     };
     if mode == Mode::Demo {
@@ -108,43 +119,41 @@ pub(super) fn run(arguments: &RunArguments) -> Result<(), Failure> {
     report(outcome, &prepared.instruments, arguments.json)
 }
 
-/// A live session runs its stages on one thread so far: another layout is refused, not ignored.
-fn check_layout(config: &Config) -> Result<(), Failure> {
-    let layout = Layout::resolve(&config.threads, &Machine::read(&SystemFiles::of_this_machine()))?;
-    if layout.groups.len() > 1 && config.threads.layout != LayoutName::Auto {
-        return Err(Failure::Usage(format!(
-            "threads.layout: expected \"auto\" or \"fused\", found {layout}; a live session runs on one thread so far"
-        )));
-    }
-    Ok(())
+/// What a session is built from.
+struct Trading<'a> {
+    config: &'a Config,
+    gate: &'a Gate,
+    prepared: &'a Prepared,
+    session: u32,
+    layout: Layout,
+    quiet: bool,
 }
 
-/// Builds the session around a wire and runs it.
-fn trade<W: Wire>(
-    wire: W,
-    config: &Config,
-    gate: &Gate,
-    prepared: &Prepared,
-    session: u32,
+/// Builds the session around its wires and runs it.
+fn trade<M: MarketWire, O: OrderWire>(
+    (market, orders, pollers): (M, O, Pollers),
+    plan: Trading<'_>,
     signals: &Arc<AtomicUsize>,
-    quiet: bool,
 ) -> Result<LiveOutcome, Failure> {
+    let Trading { config, gate, prepared, session, layout, quiet } = plan;
     let instruments = prepared.instruments.clone();
     let folder = config.live.journal.join(format!("{session:08x}"));
     let journal = create_journal(&folder, config, gate, &instruments, Some(session))?;
     let pages = page_folder(config);
-    let plan = EnginePlan { session, instruments: &instruments, hot_threads: 1 };
-    let page = EnginePage::create(&pages, &plan)?;
+    let page = EnginePlan { session, instruments: &instruments, hot_threads: layout.groups.len() };
+    let page = EnginePage::create(&pages, &page)?;
     let balance = if config.live.mode == Mode::Paper {
         config.account.balance.unwrap_or_else(|| crate::config::default_balance(&prepared.currency))
     } else {
         prepared.balance
     };
     if !quiet {
-        announce(config, prepared, &folder, balance);
+        announce(config, prepared, &layout, &folder, balance);
     }
     let setup = LiveSetup {
-        wire,
+        market,
+        orders,
+        pollers,
         engine: Engine::new(&config.engine(), gate.oracle(config)?, &instruments, session)?,
         journal,
         page,
@@ -154,21 +163,30 @@ fn trade<W: Wire>(
         baselines: prepared.baselines.clone(),
         currency: prepared.currency.clone(),
         params: config.live.clone(),
+        latency: measure(&folder, &layout)?,
+        layout,
     };
-    pin(config.live.core)?;
-    let mut live = Live::start(setup)?;
-    let layout = format!("fused, 1 thread, {:?}", config.live.waiting).to_lowercase();
-    let (log, recorder) = start_latency(&folder, &layout, Basis::Arrival, HOPS_EVERY, Duration::from_secs(10))?;
-    live.log_latency(log, recorder);
     let done = Arc::new(AtomicBool::new(false));
     let line = StatusLine::start(&pages, &done, !quiet && std::io::stderr().is_terminal());
-    let outcome = live.run(signals);
+    // A panic of a stage ends the process in release builds: the journal is closed before.
+    orderly_panics();
+    let outcome = live::run(setup, signals);
     done.store(true, Ordering::Relaxed);
     line.finish();
     Ok(outcome?)
 }
 
-fn announce(config: &Config, prepared: &Prepared, folder: &Path, balance: Money) {
+/// A latency log with a recorder a thread.
+fn measure(folder: &Path, layout: &Layout) -> Result<(LatencyLog, Vec<Recorder>), Failure> {
+    let names: Vec<String> = layout.groups.iter().map(Group::name).collect();
+    let names: Vec<&str> = match names.as_slice() {
+        [_] => vec!["engine"],
+        many => many.iter().map(String::as_str).collect(),
+    };
+    start_latency(folder, &layout.to_string(), &names, Basis::Arrival, HOPS_EVERY, Duration::from_secs(10))
+}
+
+fn announce(config: &Config, prepared: &Prepared, layout: &Layout, folder: &Path, balance: Money) {
     let mode = match config.live.mode {
         Mode::Paper => "paper: real market data, simulated orders",
         Mode::Demo => "demo: play money",
@@ -187,6 +205,7 @@ fn announce(config: &Config, prepared: &Prepared, folder: &Path, balance: Money)
         );
     }
     eprintln!("  cash     {balance} {}", prepared.currency);
+    eprintln!("  layout   {layout}");
     eprintln!("  journal  {}", folder.display());
 }
 
@@ -228,15 +247,6 @@ pub(super) fn signals(seconds: Option<u64>) -> Result<Arc<AtomicUsize>, Failure>
         });
     }
     Ok(count)
-}
-
-fn pin(core: Option<usize>) -> Result<(), Failure> {
-    match core {
-        Some(core) if !core_affinity::set_for_current(core_affinity::CoreId { id: core }) => Err(Failure::Usage(
-            format!("live.core: expected a core that this process may use, found {core}; see `taskset -p $$`"),
-        )),
-        _ => Ok(()),
-    }
 }
 
 /// The evolving line on a terminal: a reader of the engine page, as any monitor is.
@@ -290,13 +300,21 @@ impl StatusLine {
 }
 
 fn report(outcome: LiveOutcome, instruments: &InstrumentTable, json: bool) -> Result<(), Failure> {
-    let LiveOutcome { ending, summary, trades, latency, latency_error, feed, inputs, not_stored, trouble } = outcome;
+    let LiveOutcome { ending, failure, not_stored, intake, trouble, .. } = outcome;
+    let LiveOutcome { summary, trades, latency, latency_error, feed, inputs, .. } = outcome;
     let hours = summary.hours;
-    let printed = Outcome { summary, trades, latency, latency_error, feed, inputs };
+    let basis = Basis::Arrival;
+    let printed = Outcome { summary, trades, latency, basis, latency_error, feed, inputs };
     let rate = if hours > 0.0 { inputs as f64 / (hours * 3600.0) } else { 0.0 };
     print_outcome(&printed, instruments, 0, Print::from_flags(json, json), rate)?;
     if not_stored > 0 {
         eprintln!("pawl: {not_stored} records found no place in the journal: a replay of this session is incomplete");
+    }
+    if intake.conflated > 0 {
+        eprintln!(
+            "pawl: {} quotes were replaced by later ones while a ring was full: the order manager's thread was late",
+            intake.conflated
+        );
     }
     let trouble = trouble.map_or_else(String::new, |trouble| format!("; last trouble with the venue: {trouble}"));
     match ending {
@@ -307,6 +325,9 @@ fn report(outcome: LiveOutcome, instruments: &InstrumentTable, json: bool) -> Re
         Ending::TimedOut => Err(Failure::Ended(format!(
             "something was still open when live.stop_timeout ran out: look at the venue{trouble}"
         ))),
+        Ending::Failed => {
+            Err(Failure::Ended(failure.unwrap_or_else(|| "the engine ended without being told to".to_owned())))
+        }
         Ending::Killed => Err(Failure::Ended(
             "the guardian's kill word: nothing was sent any more; see `pawl guardian status`".into(),
         )),

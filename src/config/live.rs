@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use crate::core::{Qty, Span};
+use crate::engine::waiting::Waiting;
 
 /// How much is at stake.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
@@ -101,8 +102,6 @@ pub enum OnStop {
     Keep,
 }
 
-pub use crate::engine::waiting::Waiting;
-
 /// How a live session is run.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -117,12 +116,25 @@ pub struct LiveParams {
     pub on_stop: OnStop,
     /// How long the end may take before the session stops as it is.
     pub stop_timeout: Span,
-    /// How the loop waits.
-    pub waiting: Waiting,
-    /// Core that the loop is pinned to; none by default.
-    pub core: Option<usize>,
     /// Market data older than this means a dead stream: it is connected anew.
     pub stale_after: Span,
+    /// Moved to `[threads]`: read, so that sessions recorded before replay, and refused by `pawl run`.
+    #[serde(skip_serializing)]
+    waiting: Option<Waiting>,
+    /// Moved to `[threads]`, as above.
+    #[serde(skip_serializing)]
+    core: Option<usize>,
+}
+
+impl LiveParams {
+    /// The first key that has moved to `[threads]` and is still here.
+    pub fn moved_key(&self) -> Option<&'static str> {
+        match (self.waiting, self.core) {
+            (Some(_), _) => Some("live.waiting"),
+            (None, Some(_)) => Some("live.core"),
+            (None, None) => None,
+        }
+    }
 }
 
 impl Default for LiveParams {
@@ -133,9 +145,9 @@ impl Default for LiveParams {
             journal: PathBuf::from("journal"),
             on_stop: OnStop::default(),
             stop_timeout: Span::seconds(30),
-            waiting: Waiting::default(),
-            core: None,
             stale_after: Span::seconds(10),
+            waiting: None,
+            core: None,
         }
     }
 }

@@ -233,6 +233,14 @@ mod tests {
     }
 
     #[test]
+    fn a_key_that_moved_is_read_named_and_not_written_again() {
+        let old = Config::parse("[live]\nwaiting = \"spin\"\ncore = 1\n", Path::new("x")).unwrap();
+        assert_eq!(old.live.moved_key(), Some("live.waiting"));
+        assert_eq!(Config::default().live.moved_key(), None);
+        assert!(!toml::to_string(&old.live).unwrap().contains("waiting"));
+    }
+
+    #[test]
     fn a_change_is_told_with_its_default() {
         let config = Config::parse("[oms]\nrisk_percent = \"2\"\n", Path::new("x")).unwrap();
         let change = Change { key: "oms.risk_percent".into(), value: "\"2\"".into(), default: "\"1\"".into() };

@@ -3,13 +3,13 @@
 
 use super::intake::Intake;
 use super::market_side::MarketSide;
-use super::order_side::OrderSide;
+use super::order_side::{OrderSide, carry_out, until};
 use super::threads::{Activity, Context, Fault};
-use super::{Boundary, Engine, NoProbe, Probe, market_timer};
-use crate::core::{Event, EventKind, Nanos};
+use super::{Engine, NoProbe, market_timer};
+use crate::core::{Event, Nanos};
 use crate::engine::clock::Stamp;
 use crate::oms::Outbox;
-use crate::report::latency::{Hop, Recorder};
+use crate::report::latency::Hop;
 
 /// The only thread.
 pub(super) struct Alone<M, O> {
@@ -22,26 +22,12 @@ pub(super) struct Alone<M, O> {
     pub(super) inputs: u64,
 }
 
-/// Passes marks on to a recorder.
-struct Timed<'a>(&'a mut Recorder);
-
-impl Probe for Timed<'_> {
-    #[inline]
-    fn mark(&mut self, boundary: Boundary) {
-        self.0.mark(match boundary {
-            Boundary::Feed => Hop::Feed,
-            Boundary::Quant => Hop::Quant,
-            Boundary::Oracle => Hop::Oracle,
-            Boundary::Oms => Hop::Oms,
-        });
-    }
-}
-
 impl<M: MarketSide, O: OrderSide> Alone<M, O> {
     /// Runs until the market is at its end and the order side as well.
     pub(super) fn run(&mut self, context: &mut Context<'_>) -> Result<(), Fault> {
         let mut market_open = true;
         loop {
+            context.beat();
             if context.switch.has_failed() {
                 return Ok(());
             }
@@ -65,6 +51,9 @@ impl<M: MarketSide, O: OrderSide> Alone<M, O> {
                 market_open = market != Activity::End || !self.intake.is_empty();
             }
             self.orders.round(self.engine.oms());
+            // Last, when nobody waits for it.
+            self.market.measured(context.recorder);
+            self.orders.measured(context.recorder);
             if !market_open && (activity == Activity::End || context.switch.is_stopping()) {
                 return Ok(());
             }
@@ -72,7 +61,11 @@ impl<M: MarketSide, O: OrderSide> Alone<M, O> {
                 context.idle.reset();
             } else {
                 context.recorder.idle();
-                context.idle.wait(|nap| self.orders.wait(nap));
+                let due = self.engine.next_due();
+                context.idle.wait(|nap| {
+                    let nap = until(due, nap, || self.orders.now());
+                    self.orders.wait(nap);
+                });
             }
         }
     }
@@ -81,7 +74,8 @@ impl<M: MarketSide, O: OrderSide> Alone<M, O> {
         let mut inbox = std::mem::take(&mut self.inbox);
         let mut activity = self.orders.poll(&mut inbox);
         for event in inbox.drain(..) {
-            self.input(&event, context.recorder.clock().now(), context)?;
+            let arrived = self.orders.arrived(&event, context.recorder.clock().now());
+            self.input(&event, arrived, context)?;
             activity = if activity == Activity::End { Activity::End } else { Activity::Busy };
         }
         self.inbox = inbox;
@@ -108,14 +102,10 @@ impl<M: MarketSide, O: OrderSide> Alone<M, O> {
         self.inputs += 1;
         if timed {
             context.recorder.mark(Hop::Journal);
-            self.engine.on_event(&input, &mut self.out, &mut Timed(context.recorder));
+            self.engine.on_event(&input, &mut self.out, context.recorder);
         } else {
             self.engine.on_event(&input, &mut self.out, &mut NoProbe);
         }
-        if !self.out.events().is_empty() {
-            self.orders.decided(&input, self.out.events(), self.engine.oms())?;
-        }
-        context.recorder.end(self.out.events().iter().any(|output| output.kind == EventKind::Submit));
-        Ok(())
+        carry_out(&input, self.out.events(), &mut self.orders, self.engine.oms(), context.recorder)
     }
 }

@@ -25,6 +25,9 @@ pub trait MarketSide: Send {
     /// Now, on the clock that stamps `local_ns`.
     fn now(&mut self) -> Nanos;
 
+    /// Hands over the spans that this side measured itself since the last call.
+    fn measured(&mut self, _recorder: &mut Recorder) {}
+
     /// Sleeps until there may be something to read, at most this long.
     fn wait(&mut self, at_most: Duration) {
         std::thread::park_timeout(at_most);
@@ -108,6 +111,7 @@ impl<M: MarketSide> First<M> {
     pub(super) fn run(&mut self, context: &mut Context<'_>) {
         let mut open = true;
         loop {
+            context.beat();
             if context.switch.has_failed() {
                 return;
             }
@@ -123,6 +127,7 @@ impl<M: MarketSide> First<M> {
                 return context.switch.fail("the order manager's thread has not taken anything for a million trades");
             }
             busy |= self.drain(context);
+            self.market.measured(context.recorder);
             if !open && self.intake.is_empty() && self.outlet.waiting.is_empty() {
                 return;
             }
@@ -211,6 +216,7 @@ impl Between {
             self.reader.wake_by(waker);
         }
         loop {
+            context.beat();
             if context.switch.has_failed() {
                 return;
             }

@@ -17,6 +17,7 @@
 //! |---|---|
 //! | `layout`, `machine` | which stages share a thread, derived from the machine |
 //! | `threads`, `market_side`, `order_side` | the threads themselves, start to end |
+//! | `switch` | how threads are told to end, and tell each other that they failed |
 //! | `intake`, `parcel`, `ring` | what waits before the first stage, and what travels between threads |
 //! | `waiting`, `pin`, `clock` | how a thread waits, where it runs, what time it is for measurements |
 
@@ -30,6 +31,7 @@ pub mod order_side;
 pub mod parcel;
 pub mod pin;
 pub mod ring;
+pub mod switch;
 pub mod threads;
 pub mod waiting;
 
@@ -38,6 +40,7 @@ use crate::feed::{Feed, FeedCounters, FeedParams};
 use crate::oms::{Oms, OmsParams, OmsParamsError, Outbox};
 use crate::oracle::Oracle;
 use crate::quant::{Quant, QuantError, QuantParams};
+use crate::report::latency::{Hop, Recorder};
 
 /// A boundary between stages, for whoever measures them.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -64,6 +67,22 @@ pub struct NoProbe;
 impl Probe for NoProbe {
     #[inline(always)]
     fn mark(&mut self, _boundary: Boundary) {}
+}
+
+/// A stage that ends is a hop that ends.
+impl Probe for Recorder {
+    #[inline]
+    fn mark(&mut self, boundary: Boundary) {
+        Recorder::mark(
+            self,
+            match boundary {
+                Boundary::Feed => Hop::Feed,
+                Boundary::Quant => Hop::Quant,
+                Boundary::Oracle => Hop::Oracle,
+                Boundary::Oms => Hop::Oms,
+            },
+        );
+    }
 }
 
 /// What the stages are built from.

@@ -11,8 +11,9 @@ use super::ring::{RingReader, Taken};
 use super::threads::{Activity, Context, Fault};
 use super::{is_market, order_timer, to_order_manager};
 use crate::core::{Event, EventKind, Nanos};
+use crate::engine::clock::Stamp;
 use crate::oms::{Oms, Outbox};
-use crate::report::latency::Hop;
+use crate::report::latency::{Hop, Recorder};
 
 /// The world behind the order manager.
 pub trait OrderSide: Send {
@@ -37,6 +38,17 @@ pub trait OrderSide: Send {
 
     /// Once a round, whatever happened: heartbeat and snapshot.
     fn round(&mut self, _oms: &Oms) {}
+
+    /// When an input of [`OrderSide::poll`] arrived; `seen` is now. For the measurement alone.
+    fn arrived(&self, _input: &Event, seen: Stamp) -> Stamp {
+        seen
+    }
+
+    /// Hands over the spans that this side measured itself since the last call. True when it knows by the
+    /// bytes of the last decision's order how long that took: then the end of the event does not tell.
+    fn measured(&mut self, _recorder: &mut Recorder) -> bool {
+        false
+    }
 
     /// Another thread failed: appends what the order manager must still be told, as to stop entries.
     fn on_failure(&mut self, _inbox: &mut Vec<Event>) {}
@@ -90,44 +102,77 @@ impl Desk {
         Ok(input)
     }
 
-    /// An input for the order manager alone.
-    fn alone<O: OrderSide>(&mut self, input: &Event, orders: &mut O) -> Result<(), Fault> {
+    /// An input for the order manager alone, which arrived at `arrived`.
+    fn alone<O: OrderSide>(
+        &mut self,
+        input: &Event,
+        arrived: Stamp,
+        orders: &mut O,
+        recorder: &mut Recorder,
+    ) -> Result<(), Fault> {
         debug_assert!(!super::is_market_side(input), "a market-side input came past the feed");
+        recorder.begin(arrived);
         let input = self.begin(input, orders)?;
         to_order_manager(&mut self.oms, &input, &mut self.out);
-        self.end(&input, orders)
+        carry_out(&input, self.out.events(), orders, &self.oms, recorder)
     }
 
-    /// One parcel of a market-side input; true when it was the last of it.
+    /// One parcel of a market-side input.
     #[inline]
-    fn parcel<O: OrderSide>(&mut self, parcel: &Parcel, orders: &mut O) -> Result<bool, Fault> {
-        let input = match self.open {
-            Some(input) => input,
-            None => self.begin(parcel.input(), orders)?,
+    fn parcel<O: OrderSide>(
+        &mut self,
+        parcel: &Parcel,
+        orders: &mut O,
+        recorder: &mut Recorder,
+        timed: bool,
+    ) -> Result<(), Fault> {
+        let input = if let Some(input) = self.open {
+            input
+        } else {
+            let input = self.begin(parcel.input(), orders)?;
+            if timed {
+                recorder.mark(Hop::Journal);
+            }
+            input
         };
         if let Some(clean) = parcel.clean() {
             self.oms.on_market(&clean, &parcel.view(), parcel.decision(), &mut self.out);
         }
-        if !parcel.is_last() {
-            self.open = Some(input);
-            return Ok(false);
-        }
-        self.open = None;
-        if !is_market(input.kind) {
+        if parcel.is_last() && !is_market(input.kind) {
             to_order_manager(&mut self.oms, &input, &mut self.out);
         }
-        self.end(&input, orders)?;
-        Ok(true)
+        if timed {
+            recorder.mark(Hop::Oms);
+        }
+        if !parcel.is_last() {
+            self.open = Some(input);
+            return Ok(());
+        }
+        self.open = None;
+        carry_out(&input, self.out.events(), orders, &self.oms, recorder)
     }
+}
 
-    #[inline]
-    fn end<O: OrderSide>(&mut self, input: &Event, orders: &mut O) -> Result<(), Fault> {
-        if self.out.events().is_empty() { Ok(()) } else { orders.decided(input, self.out.events(), &self.oms) }
+/// Everything about an input is decided: it is carried out, and its time is measured.
+#[inline]
+pub(super) fn carry_out<O: OrderSide>(
+    input: &Event,
+    outputs: &[Event],
+    orders: &mut O,
+    oms: &Oms,
+    recorder: &mut Recorder,
+) -> Result<(), Fault> {
+    if input.kind == EventKind::Link {
+        recorder.reconnected();
     }
-
-    fn ordered(&self) -> bool {
-        self.out.events().iter().any(|output| output.kind == EventKind::Submit)
+    if outputs.is_empty() {
+        recorder.end(false);
+    } else {
+        orders.decided(input, outputs, oms)?;
+        let by_bytes = orders.measured(recorder);
+        recorder.end(!by_bytes && outputs.iter().any(|output| output.kind == EventKind::Submit));
     }
+    Ok(())
 }
 
 impl<O: OrderSide> Last<O> {
@@ -138,8 +183,9 @@ impl<O: OrderSide> Last<O> {
         }
         let mut market_open = true;
         loop {
+            context.beat();
             if context.switch.has_failed() {
-                return self.stop_entering();
+                return self.stop_entering(context);
             }
             let mut busy = false;
             let mut orders_open = true;
@@ -157,6 +203,7 @@ impl<O: OrderSide> Last<O> {
                 }
             }
             self.orders.round(&self.desk.oms);
+            self.orders.measured(context.recorder);
             if !market_open && (!orders_open || context.switch.is_stopping()) {
                 return Ok(());
             }
@@ -164,7 +211,11 @@ impl<O: OrderSide> Last<O> {
                 context.idle.reset();
             } else {
                 context.recorder.idle();
-                context.idle.wait(|nap| self.orders.wait(nap));
+                let due = self.desk.oms.next_deadline();
+                context.idle.wait(|nap| {
+                    let nap = until(due, nap, || self.orders.now());
+                    self.orders.wait(nap);
+                });
             }
         }
     }
@@ -174,9 +225,8 @@ impl<O: OrderSide> Last<O> {
         let mut inbox = std::mem::take(&mut self.desk.inbox);
         let mut activity = self.orders.poll(&mut inbox);
         for event in inbox.drain(..) {
-            context.recorder.begin(context.recorder.clock().now());
-            self.desk.alone(&event, &mut self.orders)?;
-            context.recorder.end(self.desk.ordered());
+            let arrived = self.orders.arrived(&event, context.recorder.clock().now());
+            self.desk.alone(&event, arrived, &mut self.orders, context.recorder)?;
             activity = if activity == Activity::End { Activity::End } else { Activity::Busy };
         }
         self.desk.inbox = inbox;
@@ -184,7 +234,8 @@ impl<O: OrderSide> Last<O> {
         if deadline != Nanos::MAX {
             let now = self.orders.now();
             if deadline <= now {
-                self.desk.alone(&order_timer(now), &mut self.orders)?;
+                let arrived = context.recorder.clock().now();
+                self.desk.alone(&order_timer(now), arrived, &mut self.orders, context.recorder)?;
                 return Ok(Activity::Busy);
             }
         }
@@ -205,21 +256,13 @@ impl<O: OrderSide> Last<O> {
                 context.recorder.begin_ring(parcel.sent());
             }
             middle.advance(parcel, context.recorder, timed);
-            let told = desk.parcel(parcel, orders);
-            if timed {
-                context.recorder.mark(Hop::Oms);
-            }
-            match told {
-                Ok(true) => context.recorder.end(desk.ordered()),
-                Ok(false) => {}
-                Err(found) => fault = Some(found),
-            }
+            fault = desk.parcel(parcel, orders, context.recorder, timed).err();
         });
         fault.map_or(Ok(taken), Err)
     }
 
     /// Another thread is gone: the order manager is told to enter nothing any more, and that is all.
-    fn stop_entering(&mut self) -> Result<(), Fault> {
+    fn stop_entering(&mut self, context: &mut Context<'_>) -> Result<(), Fault> {
         let mut inbox = std::mem::take(&mut self.desk.inbox);
         inbox.clear();
         self.orders.on_failure(&mut inbox);
@@ -228,8 +271,14 @@ impl<O: OrderSide> Last<O> {
             inbox.clear();
         }
         for event in inbox.drain(..) {
-            self.desk.alone(&event, &mut self.orders)?;
+            let arrived = context.recorder.clock().now();
+            self.desk.alone(&event, arrived, &mut self.orders, context.recorder)?;
         }
         Ok(())
     }
+}
+
+/// How long to sleep when `nap` is allowed and something is due at `due`.
+pub(super) fn until(due: Nanos, nap: Duration, now: impl FnOnce() -> Nanos) -> Duration {
+    if due == Nanos::MAX { nap } else { nap.min(Duration::from_nanos(due.since(now()).0)) }
 }

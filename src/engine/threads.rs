@@ -11,7 +11,6 @@
 
 use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Waker;
@@ -30,9 +29,14 @@ use super::{Engine, Stages};
 use crate::engine::clock::StampClock;
 use crate::oms::Outbox;
 use crate::report::latency::Recorder;
+use crate::snapshot::{Progress, monotonic_ns};
 
 pub use super::market_side::MarketSide;
 pub use super::order_side::OrderSide;
+pub use super::switch::Switch;
+
+/// Hops are timed on one event in this many, the whole way on all others.
+pub const HOPS_EVERY: u64 = 64;
 
 /// What a look at the world brought.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -49,46 +53,6 @@ pub enum Activity {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct Fault(pub String);
-
-/// How the threads are told to end, and how they tell each other.
-#[derive(Default)]
-pub struct Switch {
-    stopping: AtomicBool,
-    failed: AtomicBool,
-    /// The order side is closed.
-    closed: AtomicBool,
-    reason: Mutex<Option<String>>,
-}
-
-impl Switch {
-    /// Ends the engine in good order; may be called from anywhere, as often as one likes.
-    pub fn stop(&self) {
-        self.stopping.store(true, Ordering::Relaxed);
-    }
-
-    /// True when it was told to end.
-    #[inline]
-    pub fn is_stopping(&self) -> bool {
-        self.stopping.load(Ordering::Relaxed)
-    }
-
-    /// Ends the engine for a reason; the first one counts.
-    pub fn fail(&self, reason: &str) {
-        self.reason.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert_with(|| reason.to_owned());
-        self.failed.store(true, Ordering::Release);
-    }
-
-    /// True when a thread failed.
-    #[inline]
-    pub fn has_failed(&self) -> bool {
-        self.failed.load(Ordering::Acquire)
-    }
-
-    /// Why.
-    pub fn reason(&self) -> Option<String> {
-        self.reason.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-}
 
 /// How threads work.
 #[derive(Clone, Copy, Debug)]
@@ -115,18 +79,24 @@ pub(super) struct Context<'a> {
     pub(super) idle: Idle,
     pub(super) batch: usize,
     waiting: Waiting,
-    count: u32,
+    count: u64,
+    progress: Option<Progress>,
 }
 
 impl Context<'_> {
-    /// One event in this many has its hops timed.
-    const HOPS_EVERY: u32 = 64;
-
     /// True when the hops of the next event are to be timed.
     #[inline]
     pub(super) fn is_timed(&mut self) -> bool {
         self.count = self.count.wrapping_add(1);
-        self.count.is_multiple_of(Self::HOPS_EVERY)
+        self.count.is_multiple_of(HOPS_EVERY)
+    }
+
+    /// The thread's loop goes round once more: its sign of life, where somebody watches.
+    #[inline]
+    pub(super) fn beat(&mut self) {
+        if let Some(progress) = &mut self.progress {
+            progress.step(monotonic_ns());
+        }
     }
 
     /// How to wake this thread, where it sleeps at all.
@@ -206,7 +176,7 @@ impl<M: MarketSide, O: OrderSide> Work<M, O> {
             Self::Last(last) => last.orders.close(reason.as_deref()),
             Self::First(_) | Self::Between(_) => return,
         }
-        switch.closed.store(true, Ordering::Release);
+        switch.close();
     }
 }
 
@@ -223,17 +193,46 @@ pub fn run<M: MarketSide, O: OrderSide>(
     options: &RunOptions,
     switch: &Arc<Switch>,
 ) -> Ended<M, O> {
-    assert_eq!(layout.groups.len(), recorders.len(), "a recorder a thread");
+    run_watched(engine, sides, layout, recorders.into_iter().map(Watch::from).collect(), options, switch)
+}
+
+/// Who looks at one thread while it runs.
+pub struct Watch {
+    /// Measures it.
+    pub recorder: Recorder,
+    /// Its sign of life, stepped once a round: a thread that hangs leaves the process alive.
+    pub progress: Option<Progress>,
+}
+
+impl From<Recorder> for Watch {
+    fn from(recorder: Recorder) -> Self {
+        Self { recorder, progress: None }
+    }
+}
+
+/// As [`run`], with a sign of life a thread besides.
+///
+/// # Panics
+/// As [`run`].
+pub fn run_watched<M: MarketSide, O: OrderSide>(
+    engine: Engine,
+    sides: (M, O),
+    layout: &Layout,
+    watches: Vec<Watch>,
+    options: &RunOptions,
+    switch: &Arc<Switch>,
+) -> Ended<M, O> {
+    assert_eq!(layout.groups.len(), watches.len(), "a recorder a thread");
     let works = distribute(engine, sides, layout, options);
     let mut starting = if layout.lock_memory { pin::lock_memory().map_err(RunError::from) } else { Ok(()) };
     let (ready, readies) = channel();
     let mut finished = Vec::new();
     std::thread::scope(|scope| {
         let (mut running, mut signals) = (Vec::new(), Vec::new());
-        for ((work, group), recorder) in works.into_iter().zip(&layout.groups).zip(recorders) {
+        for ((work, group), watch) in works.into_iter().zip(&layout.groups).zip(watches) {
             let (go, start) = channel();
             // The work stays reachable when the thread cannot be had.
-            let parts = Arc::new(Mutex::new(Some((work, recorder))));
+            let parts = Arc::new(Mutex::new(Some((work, watch))));
             let (mine, ready) = (Arc::clone(&parts), ready.clone());
             let name = group.name();
             let thread = std::thread::Builder::new()
@@ -264,7 +263,7 @@ pub fn run<M: MarketSide, O: OrderSide>(
             }
             let mut slot = parts.lock().unwrap_or_else(PoisonError::into_inner);
             // Taken apart here, writer first: the reader of the next ring may be waiting for its end.
-            finished.push(slot.take().map(|(work, recorder)| (dismantle(work), recorder)));
+            finished.push(slot.take().map(|(work, watch)| (dismantle(work), watch.recorder)));
         }
     });
     collect(finished, starting, switch)
@@ -281,7 +280,7 @@ fn all_ready(readies: &Receiver<Result<(), PinError>>, threads: usize) -> Result
     Ok(())
 }
 
-type Parts<M, O> = Mutex<Option<(Work<M, O>, Recorder)>>;
+type Parts<M, O> = Mutex<Option<(Work<M, O>, Watch)>>;
 
 /// One thread from start to end.
 fn stage_thread<M: MarketSide, O: OrderSide>(
@@ -298,7 +297,11 @@ fn stage_thread<M: MarketSide, O: OrderSide>(
     if start.recv().is_err() {
         return;
     }
-    let Some((mut work, mut recorder)) = parts.lock().unwrap_or_else(PoisonError::into_inner).take() else { return };
+    let Some((mut work, Watch { mut recorder, progress })) =
+        parts.lock().unwrap_or_else(PoisonError::into_inner).take()
+    else {
+        return;
+    };
     let last = group.stages.contains(&Stage::Oms);
     STAGE.with_borrow_mut(|stage| *stage = Some((Arc::clone(switch), last)));
     let mut context = Context {
@@ -308,6 +311,7 @@ fn stage_thread<M: MarketSide, O: OrderSide>(
         batch: options.batch.max(1),
         waiting: group.waiting,
         count: 0,
+        progress,
     };
     match catch_unwind(AssertUnwindSafe(|| work.run(&mut context))) {
         Ok(Ok(())) => {}
@@ -319,7 +323,7 @@ fn stage_thread<M: MarketSide, O: OrderSide>(
     if catch_unwind(AssertUnwindSafe(|| work.close(switch))).is_err() {
         switch.fail("the order side panicked while it closed");
     }
-    *parts.lock().unwrap_or_else(PoisonError::into_inner) = Some((work, recorder));
+    *parts.lock().unwrap_or_else(PoisonError::into_inner) = Some((work, recorder.into()));
 }
 
 /// What a panic said.
@@ -472,7 +476,7 @@ pub fn orderly_panics() {
         switch.fail(&format!("thread {name} panicked: {panic}"));
         let began = Instant::now();
         // Its own journal is in its own hands: the order manager's thread waits for nobody.
-        while !last && !switch.closed.load(Ordering::Acquire) && began.elapsed() < LAST_WORDS {
+        while !last && !switch.is_closed() && began.elapsed() < LAST_WORDS {
             std::thread::sleep(Duration::from_millis(1));
         }
     }));

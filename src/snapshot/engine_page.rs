@@ -1,8 +1,7 @@
 //! The engine's page: what the trading loop publishes and the guardian, or a monitor, reads.
 //!
 //! The trading loop calls [`EnginePage::publish`] whenever something changed, and at least every few
-//! milliseconds. Each hot thread steps its own [`Progress`] from its own loop, never from a timer
-//! thread: a loop that hangs must be seen to hang. Published more often than once a microsecond
+//! milliseconds. Each hot thread steps its own [`Progress`] from its own loop. Published more often than once a microsecond
 //! without end, a page cannot be read; then the guardian calls it busy.
 
 use std::path::Path;
@@ -12,6 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use crate::core::{InstrumentTable, Money, Price, Qty};
 
 use super::page::{HEADER_WORDS, MappedPage, PageError, PageFile, PageKind, PageOwner, PagePlan};
+use super::progress::Progress;
 use super::seqlock::{self, Checksum};
 
 /// Instruments that a page has rows for.
@@ -312,30 +312,12 @@ impl EnginePage {
     /// The progress cell of a hot thread, to be moved into it; `None` beyond those of the plan.
     pub fn progress(&self, thread: usize) -> Option<Progress> {
         let threads = (self.page.words()[8].load(Ordering::Relaxed) >> 32) as usize;
-        (thread < threads).then(|| Progress { page: Arc::clone(&self.page), at: PROGRESS_AT + thread * LINE })
+        (thread < threads).then(|| Progress::new(Arc::clone(&self.page), PROGRESS_AT + thread * LINE))
     }
 
     /// Answers the guardian's kill word: from here on this process sends nothing to the venue.
     pub fn acknowledge_kill(&mut self, kill: u64) {
         self.page.words()[FENCE_AT].store(kill, Ordering::Release);
-    }
-}
-
-/// One hot thread's sign of life.
-#[derive(Debug)]
-pub struct Progress {
-    page: Arc<MappedPage>,
-    at: usize,
-}
-
-impl Progress {
-    /// The loop went round once more. Two plain stores; call it from the loop itself.
-    #[inline]
-    pub fn step(&mut self, monotonic_ns: u64) {
-        let words = self.page.words();
-        let count = words[self.at].load(Ordering::Relaxed);
-        words[self.at + 1].store(monotonic_ns, Ordering::Relaxed);
-        words[self.at].store(count.wrapping_add(1), Ordering::Release);
     }
 }
 

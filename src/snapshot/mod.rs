@@ -36,16 +36,18 @@ mod engine_page;
 mod guardian_page;
 mod page;
 mod process;
+pub mod progress;
 pub mod seqlock;
 mod watch;
 
 pub use engine_page::{
     EnginePage, EnginePageError, EnginePlan, EngineReader, EngineState, EngineView, InstrumentRow, MAX_HOT_THREADS,
-    MAX_INSTRUMENTS, Progress, Snapshot,
+    MAX_INSTRUMENTS, Snapshot,
 };
 pub use guardian_page::{GuardianPage, GuardianPageWriter, GuardianView, Level};
 pub use page::{LAYOUT_VERSION, PageError, PageOwner};
 pub use process::{ProcessHandle, ProcessIdentity};
+pub use progress::Progress;
 pub use watch::GuardianWatch;
 
 /// CLOCK_MONOTONIC in nanoseconds: the same clock in every process, and no step of the date moves it.

@@ -7,12 +7,12 @@
 
 use crate::core::payload::{Control, ControlCode};
 use crate::core::{Event, EventKind, InstrumentId, InstrumentTable, Money, Nanos, Payload};
+use crate::engine::Engine;
 use crate::engine::clock::StampClock;
-use crate::engine::{Boundary, Engine, Probe};
 use crate::feed::FeedCounters;
 use crate::journal::{JournalError, SessionWriter};
 use crate::oms::Outbox;
-use crate::report::latency::{self, Hop, LatencyError, LatencyLog, LatencyRow, Recorder};
+use crate::report::latency::{self, Basis, Hop, LatencyError, LatencyLog, LatencyRow, Recorder};
 use crate::report::{Collector, Summary, TradeRecord};
 use crate::venue::paper::PaperVenue;
 
@@ -42,29 +42,16 @@ pub struct Outcome {
     pub summary: Summary,
     /// Every closed trade.
     pub trades: Vec<TradeRecord>,
-    /// Nanoseconds by hop: service times of one input in [`TIMED_EVERY`].
+    /// Nanoseconds by hop.
     pub latency: Vec<LatencyRow>,
+    /// What their totals are measured from.
+    pub basis: Basis,
     /// Why the latency log is not whole, if it is not.
     pub latency_error: Option<LatencyError>,
     /// What the feed counted.
     pub feed: FeedCounters,
     /// Input events given to the engine.
     pub inputs: u64,
-}
-
-/// Passes marks on to the latency histograms.
-pub(super) struct Timed<'a>(pub(super) &'a mut Recorder);
-
-impl Probe for Timed<'_> {
-    #[inline]
-    fn mark(&mut self, boundary: Boundary) {
-        self.0.mark(match boundary {
-            Boundary::Feed => Hop::Feed,
-            Boundary::Quant => Hop::Quant,
-            Boundary::Oracle => Hop::Oracle,
-            Boundary::Oms => Hop::Oms,
-        });
-    }
 }
 
 impl Session {
@@ -167,7 +154,7 @@ impl Session {
             }
         }
         if hops {
-            self.engine.on_event(event, &mut self.outbox, &mut Timed(&mut self.latency));
+            self.engine.on_event(event, &mut self.outbox, &mut self.latency);
         } else {
             self.engine.on_event(event, &mut self.outbox, &mut crate::engine::NoProbe);
         }
@@ -215,11 +202,12 @@ impl Session {
             journal.close()?;
         }
         let trades = self.collector.trades().to_vec();
-        let (latency, latency_error) = measured(self.latency, self.log);
+        let (latency, latency_error) = measured(vec![self.latency], self.log);
         Ok(Outcome {
             summary: self.collector.finish(equity, open_lots),
             trades,
             latency,
+            basis: Basis::Service,
             latency_error,
             feed,
             inputs: self.inputs,
@@ -238,10 +226,13 @@ impl Session {
 }
 
 /// The table of what was measured, and why its log is not whole, if it is not.
-pub(super) fn measured(recorder: Recorder, log: Option<LatencyLog>) -> (Vec<LatencyRow>, Option<LatencyError>) {
-    let Some(log) = log else { return (latency::frame_rows(&recorder.into_last_frame()), None) };
-    match log.finish(vec![recorder]) {
-        Ok(totals) => (totals.iter().flat_map(|(_, sums)| latency::rows(sums)).collect(), None),
+pub(super) fn measured(recorders: Vec<Recorder>, log: Option<LatencyLog>) -> (Vec<LatencyRow>, Option<LatencyError>) {
+    let Some(log) = log else {
+        let frames = recorders.into_iter().map(Recorder::into_last_frame);
+        return (frames.flat_map(|frame| latency::frame_rows(&frame)).collect(), None);
+    };
+    match log.finish(recorders) {
+        Ok(totals) => (latency::rows(&totals), None),
         Err(error) => (Vec::new(), Some(error)),
     }
 }

@@ -171,6 +171,8 @@ max_hold = "3s"
 guardian_required = true
 [live]
 mode = "demo"
+[threads]
+waiting = "park"
 [venue]
 kind = "binance-futures"
 symbols = [{list}]

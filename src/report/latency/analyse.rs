@@ -8,7 +8,7 @@ use hdrhistogram::Histogram;
 use serde::Serialize;
 
 use super::hop::{Budget, Hop};
-use super::log::{Header, LATENCY_FILE, OutlierLine};
+use super::log::{Header, LATENCY_FILE, OutlierLine, Totals};
 use super::read::{Measured, Stretch, read_header};
 use super::recorder::Frame;
 use crate::core::Nanos;
@@ -132,9 +132,14 @@ pub fn row(thread: &str, hop: Hop, histogram: &Histogram<u64>) -> LatencyRow {
     }
 }
 
-/// Rows of sums by hop.
-pub fn rows(sums: &BTreeMap<Hop, Histogram<u64>>) -> Vec<LatencyRow> {
-    sums.iter().map(|(hop, histogram)| row("", *hop, histogram)).collect()
+/// Rows of a session's sums; without the thread's name where there is only one.
+pub fn rows(totals: &Totals) -> Vec<LatencyRow> {
+    let single = totals.len() == 1;
+    let of = |(name, sums): &(String, BTreeMap<Hop, Histogram<u64>>)| {
+        let name = if single { "" } else { name.as_str() };
+        sums.iter().map(|(hop, histogram)| row(name, *hop, histogram)).collect::<Vec<_>>()
+    };
+    totals.iter().flat_map(of).collect()
 }
 
 /// Rows of one thread's only frame.

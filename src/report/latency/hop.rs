@@ -9,7 +9,7 @@ pub enum Hop {
     /// From the last look at the socket that found nothing to the one that found the frame: how long
     /// the frame may have lain unread. A stall of the thread shows here and nowhere else.
     Unread,
-    /// Frame bytes to event.
+    /// From the read that completed a frame to its event: TLS, framing, parsing.
     Decode,
     /// Journal append of the input.
     Journal,
@@ -23,11 +23,14 @@ pub enum Hop {
     Oms,
     /// From the ring's producer to its consumer, waiting for it included.
     Ring,
-    /// Order to bytes given to the system.
+    /// From the order to after the write that gave its bytes to the system: journal, encoding, signing,
+    /// TLS, the write.
     Send,
-    /// Shared memory brought up to date.
+    /// Of that, the system's write alone: before it to after it.
+    Write,
+    /// A snapshot stored in shared memory.
     Snapshot,
-    /// From the arrival to the order's bytes: only events that caused an order.
+    /// From the arrival to after the write of the order's bytes: only events that caused an order.
     Order,
     /// From the arrival to the last decision: every event that is timed.
     Total,
@@ -53,6 +56,7 @@ const TABLE: [(Hop, &str, &str, Option<Budget>); Hop::COUNT] = [
     (Hop::Oms, "oms", "orders, positions, checks", None),
     (Hop::Ring, "ring", "from one thread to the next", Some(Budget { p50: 100, p999: 1_000 })),
     (Hop::Send, "send", "order to bytes on the wire", None),
+    (Hop::Write, "write", "of that, the system's write", None),
     (Hop::Snapshot, "snapshot", "shared memory", Some(Budget { p50: 50, p999: 200 })),
     (Hop::Order, "order", "arrival to order, events with one", Some(Budget { p50: 1_000, p999: 5_000 })),
     (Hop::Total, "total", "arrival to last decision", Some(Budget { p50: 1_000, p999: 5_000 })),
@@ -60,7 +64,7 @@ const TABLE: [(Hop, &str, &str, Option<Budget>); Hop::COUNT] = [
 
 impl Hop {
     /// How many.
-    pub const COUNT: usize = 12;
+    pub const COUNT: usize = 13;
 
     /// Every hop, in order.
     pub fn all() -> impl Iterator<Item = Self> {

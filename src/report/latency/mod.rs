@@ -8,6 +8,7 @@
 //! |---|---|
 //! | `hop` | what is measured, with budgets |
 //! | `recorder` | the hot side, and how coordinated omission is avoided |
+//! | `spans` | what is measured where no recorder is at hand |
 //! | `tally` | the counts of a histogram, and nothing else |
 //! | `handover` | the slot between the hot and the cold thread |
 //! | `causes` | counters that explain an outlier |
@@ -27,6 +28,7 @@ mod page;
 mod plot;
 mod read;
 mod recorder;
+mod spans;
 mod tally;
 mod text;
 
@@ -41,4 +43,5 @@ pub use overhead::Overhead;
 pub use page::page;
 pub use read::{Measured, Stretch, latency_file, read, read_header};
 pub use recorder::{Frame, Outlier, Recorder, histogram};
+pub use spans::Spans;
 pub use text::{latency_text, report_text, span};

@@ -29,13 +29,13 @@ pub fn page(report: &LatencyReport, measured: &Measured, before: Option<&Measure
     let _ = write!(
         out,
         "<section><h2>Percentiles</h2><p class='note'>How long a hop took, against how rare that is. \
-         Each step to the right is ten times rarer.</p>{}</section>",
+         Each step to the right is ten times rarer.</p><div class='plot'>{}</div></section>",
         percentiles(&curves(measured, before))
     );
     let _ = write!(
         out,
         "<section><h2>End to end over time</h2><p class='note'>Band: median to 99 %. Dots: the slowest \
-         events; filled where the system counted something that explains them.</p>{}</section>",
+         events; filled where the system counted something that explains them.</p><div class='plot'>{}</div></section>",
         timeline(&report.points, &report.outliers)
     );
     hops(&mut out, report);
@@ -104,6 +104,7 @@ fn curves<'a>(measured: &'a Measured, before: Option<&'a Measured>) -> Vec<Curve
         "h-oms",
         "h-ring",
         "h-send",
+        "h-write",
         "h-snapshot",
         "h-order",
         "h-total",
@@ -124,7 +125,7 @@ fn curves<'a>(measured: &'a Measured, before: Option<&'a Measured>) -> Vec<Curve
 
 fn hops(out: &mut String, report: &LatencyReport) {
     let before = report.against.is_some();
-    out.push_str("<section><h2>Hops</h2><table><tr><th>hop</th><th>samples</th>");
+    out.push_str("<section><h2>Hops</h2><div class='scroll'><table><tr><th>hop</th><th>samples</th>");
     for name in ["p50", "p90", "p99", "p99.9", "p99.99", "max", "budget"] {
         let _ = write!(out, "<th>{name}</th>");
     }
@@ -132,7 +133,7 @@ fn hops(out: &mut String, report: &LatencyReport) {
     for row in &report.rows {
         hop_row(out, row, before);
     }
-    out.push_str("</table></section>");
+    out.push_str("</table></div></section>");
 }
 
 fn hop_row(out: &mut String, row: &ReportRow, before: bool) {
@@ -160,7 +161,11 @@ fn hop_row(out: &mut String, row: &ReportRow, before: bool) {
     let budget = row.budget.map_or("–".to_owned(), |budget| format!("{} / {}", span(budget.p50), span(budget.p999)));
     let _ = write!(out, "<td>{budget}</td>");
     if before {
-        let _ = write!(out, "<td>{}</td>", row.before.as_ref().map_or(String::new(), |before| change(row, before)));
+        let _ = write!(
+            out,
+            "<td class='change'>{}</td>",
+            row.before.as_ref().map_or(String::new(), |before| change(row, before))
+        );
     }
     out.push_str("</tr>");
 }
@@ -171,7 +176,8 @@ fn change(row: &ReportRow, before: &LatencyRow) -> String {
         let percent = 100.0 * (row.row.p50 as f64 / before.p50.max(1) as f64 - 1.0);
         return format!("<span class='pill good'>{percent:+.0} %</span>");
     }
-    format!("<span class='pill bad'>worse: {}</span>", row.regressions.join(", "))
+    let pill = |name: &&str| format!("<span class='pill bad'>{name}</span>");
+    format!("<span class='bad'>worse</span> {}", row.regressions.iter().map(pill).collect::<Vec<_>>().join(" "))
 }
 
 fn thousands(count: u64) -> String {
@@ -190,7 +196,7 @@ fn hours(out: &mut String, report: &LatencyReport) {
     if report.hours.len() < 2 {
         return;
     }
-    out.push_str("<section><h2>By hour, UTC</h2><table><tr><th>hour</th><th>samples</th><th>p50</th><th>p99</th><th>p99.9</th><th>max</th></tr>");
+    out.push_str("<section><h2>By hour, UTC</h2><div class='scroll'><table><tr><th>hour</th><th>samples</th><th>p50</th><th>p99</th><th>p99.9</th><th>max</th></tr>");
     for hour in &report.hours {
         let from = hour.from.get(..13).unwrap_or(&hour.from).replace('T', " ");
         let [p50, p99, p999, max] = [hour.p50, hour.p99, hour.p999, hour.max].map(span);
@@ -200,7 +206,7 @@ fn hours(out: &mut String, report: &LatencyReport) {
             thousands(hour.count)
         );
     }
-    out.push_str("</table></section>");
+    out.push_str("</table></div></section>");
 }
 
 fn outliers(out: &mut String, report: &LatencyReport) {
@@ -208,7 +214,7 @@ fn outliers(out: &mut String, report: &LatencyReport) {
         return;
     }
     out.push_str(
-        "<section><h2>Slowest events</h2><table><tr><th>when, UTC</th><th>took</th><th>slowest hop</th>\
+        "<section><h2>Slowest events</h2><div class='scroll'><table><tr><th>when, UTC</th><th>took</th><th>slowest hop</th>\
          <th class='text'>counted since the sample before</th><th>window</th></tr>",
     );
     for outlier in report.outliers.iter().take(12) {
@@ -226,7 +232,7 @@ fn outliers(out: &mut String, report: &LatencyReport) {
             span(line.window_ns)
         );
     }
-    out.push_str("</table></section>");
+    out.push_str("</table></div></section>");
 }
 
 fn foot(out: &mut String, report: &LatencyReport) {

@@ -296,6 +296,11 @@ impl Recorder {
         }
     }
 
+    /// What a pair of ordered stamps costs at least, nanoseconds.
+    pub fn overhead_ns(&self) -> u64 {
+        self.overhead_ns
+    }
+
     /// A connection to the venue was lost or made.
     pub fn reconnected(&mut self) {
         self.reconnects += 1;

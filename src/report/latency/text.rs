@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use super::analyse::{LatencyReport, LatencyRow, ReportRow, TimeRow};
+use super::log::Basis;
 use super::overhead::Overhead;
 use crate::report::Style;
 
@@ -20,20 +21,25 @@ pub fn span(nanos: u64) -> String {
 }
 
 /// The table of a run that has just ended, each row beside its budget.
-pub fn latency_text(rows: &[LatencyRow]) -> String {
-    let mut out = String::from("Latency, ns (service time, sampled)\n");
+pub fn latency_text(rows: &[LatencyRow], basis: Basis) -> String {
+    let mut out = format!("Latency, ns (totals: {})\n", basis.meaning());
+    let name = |row: &LatencyRow| match row.thread.as_str() {
+        "" => row.hop.name().to_owned(),
+        thread => format!("{}@{thread}", row.hop.name()),
+    };
+    let width = rows.iter().map(|row| name(row).len()).max().unwrap_or(0).max(8);
     // Writing to a string cannot fail.
     let _ = writeln!(
         out,
-        "  {:<8} {:>9} {:>7} {:>7} {:>7} {:>8} {:>10}  budget p50/p99.9",
+        "  {:<width$} {:>9} {:>7} {:>7} {:>7} {:>8} {:>10}  budget p50/p99.9",
         "hop", "samples", "p50", "p90", "p99", "p99.9", "max"
     );
     for row in rows {
         let budget = row.hop.budget().map_or("-".to_owned(), |budget| format!("{}/{}", budget.p50, budget.p999));
-        let name = row.hop.name();
+        let name = name(row);
         let _ = writeln!(
             out,
-            "  {name:<8} {:>9} {:>7} {:>7} {:>7} {:>8} {:>10}  {budget}",
+            "  {name:<width$} {:>9} {:>7} {:>7} {:>7} {:>8} {:>10}  {budget}",
             row.count, row.p50, row.p90, row.p99, row.p999, row.max
         );
     }

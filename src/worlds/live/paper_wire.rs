@@ -1,61 +1,39 @@
 //! Paper trading: market data of a real venue, orders to the simulated exchange inside pawl. The
 //! exchange runs in real time: a report is delivered when its latency has passed.
 
-use std::time::Duration;
-
 use crate::core::{Event, EventKind, Nanos};
+use crate::venue::Delivery;
 use crate::venue::paper::PaperVenue;
 
-use super::Wire;
+use super::OrderWire;
 
-/// A market wire and the simulated exchange on top of it.
-pub struct PaperWire<M> {
-    market: M,
-    venue: PaperVenue,
-    fresh: Vec<Event>,
-}
-
-impl<M: Wire> PaperWire<M> {
-    /// Both, fresh.
-    pub fn new(market: M, venue: PaperVenue) -> Self {
-        Self { market, venue, fresh: Vec::with_capacity(1024) }
-    }
-}
-
-impl<M: Wire> Wire for PaperWire<M> {
-    fn poll(&mut self, now: Nanos, inbox: &mut Vec<Event>) -> bool {
-        let before = inbox.len();
-        let mut more = self.market.poll(now, &mut self.fresh);
-        for event in self.fresh.drain(..) {
-            // Orders that arrived before this tick met the touch before it.
-            while let Some(report) = self.venue.take_due(event.local_ns) {
-                inbox.push(report);
-            }
-            if matches!(event.kind, EventKind::Quote | EventKind::Trade) {
-                self.venue.on_market(&event);
-            }
-            inbox.push(event);
+/// The simulated exchange sees the market as the engine is told it: orders that arrived before a tick
+/// met the touch before it.
+impl OrderWire for PaperVenue {
+    fn poll(&mut self, now: Nanos, emit: &mut impl FnMut(Event)) -> bool {
+        while let Some(report) = self.take_due(now) {
+            emit(report);
         }
-        while let Some(report) = self.venue.take_due(now) {
-            inbox.push(report);
+        false
+    }
+
+    fn command(&mut self, command: &Event, now: Nanos, _emit: &mut impl FnMut(Event)) -> Delivery {
+        self.on_command(command, now);
+        Delivery::Noted
+    }
+
+    fn on_market(&mut self, event: &Event, emit: &mut impl FnMut(Event)) {
+        if matches!(event.kind, EventKind::Quote | EventKind::Trade) {
+            while let Some(report) = self.take_due(event.local_ns) {
+                emit(report);
+            }
+            PaperVenue::on_market(self, event);
         }
-        more |= inbox.len() > before;
-        more
-    }
-
-    fn command(&mut self, command: &Event, now: Nanos) {
-        self.venue.on_command(command, now);
-    }
-
-    fn wait(&mut self, at_most: Duration) {
-        self.market.wait(at_most);
-    }
-
-    fn cut(&mut self) {
-        self.market.cut();
     }
 
     fn trouble(&self) -> Option<String> {
-        self.market.trouble()
+        None
     }
+
+    fn cut(&mut self) {}
 }

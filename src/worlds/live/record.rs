@@ -7,7 +7,8 @@ use std::time::Duration;
 use crate::core::{Event, EventKind, Nanos};
 use crate::journal::{JournalError, SessionWriter};
 
-use super::{Wire, session_clock};
+use super::poller::Poller;
+use super::{MarketWire, session_clock};
 
 /// Events that one round may bring.
 const INBOX: usize = 4096;
@@ -26,12 +27,13 @@ pub struct Recorded {
     pub lost: u64,
 }
 
-/// Records until told to stop; `progress` is told after each round that brought something.
+/// Records until told to stop; the wire's sockets are the poller's. `progress` is told after each round that brought something.
 ///
 /// # Errors
 /// The journal cannot be closed.
 pub fn record(
-    mut wire: impl Wire,
+    mut wire: impl MarketWire,
+    mut poller: Poller,
     mut journal: SessionWriter,
     signals: &AtomicUsize,
     mut progress: impl FnMut(&Recorded),
@@ -39,10 +41,11 @@ pub fn record(
     let mut inbox: Vec<Event> = Vec::with_capacity(INBOX);
     let (mut recorded, mut last) = (Recorded::default(), Nanos::NONE);
     while signals.load(Ordering::Relaxed) == 0 {
-        if !wire.poll(session_clock(), &mut inbox) {
-            wire.wait(NAP);
-        }
+        let more = wire.poll(session_clock(), &mut |event| inbox.push(event));
         if inbox.is_empty() {
+            if !more {
+                poller.wait(NAP);
+            }
             continue;
         }
         for mut event in inbox.drain(..) {
