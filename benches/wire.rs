@@ -8,9 +8,9 @@ use std::hint::black_box;
 use std::time::Instant;
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use pawl::core::payload::{OrderRole, Quote, Submit, TimeInForce};
-use pawl::core::{Event, EventKind, InstrumentId, Nanos, OrderId, Payload, Price, Side};
-use pawl::engine::NoProbe;
+use pawl::core::payload::{Fee, Fill, OrderRole, Quote, Submit, TimeInForce};
+use pawl::core::{Event, EventKind, InstrumentId, Money, Nanos, OrderId, Payload, Price, Qty, Side};
+use pawl::engine::{Engine, NoProbe};
 use pawl::oms::Outbox;
 use pawl::venue::binance::decode::MarketDecoder;
 use pawl::venue::binance::endpoints::Market;
@@ -196,7 +196,7 @@ fn fused(_: &mut Criterion) {
         }
         orders += pending.len();
         for command in pending.drain(..) {
-            common::fill(&mut engine, &command, *local, &mut out);
+            fill(&mut engine, &command, *local, &mut out);
         }
     }
     for (name, histogram, budget) in [
@@ -217,6 +217,15 @@ fn fused(_: &mut Criterion) {
             histogram.max()
         );
     }
+}
+
+/// An order fills whole, at its limit and for nothing, so that the next can come.
+fn fill(engine: &mut Engine, command: &Event, at: Nanos, out: &mut Outbox) {
+    let Submit { order, price, qty, .. } = Submit::of(command);
+    let fill = Fill { order, execution: order.0, price, qty };
+    engine.on_event(&fill.event(EventKind::Fill, InstrumentId(0), at, at), out, &mut NoProbe);
+    let fee = Fee { order, execution: order.0, amount: Money::ZERO, base: Qty::ZERO };
+    engine.on_event(&fee.event(EventKind::Fee, InstrumentId(0), at, at), out, &mut NoProbe);
 }
 
 criterion_group!(benches, frames, orders, fused);

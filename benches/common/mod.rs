@@ -3,7 +3,7 @@
 
 use hdrhistogram::Histogram;
 use pawl::config::Config;
-use pawl::core::payload::{Control, ControlCode, Fee, Fill, Quote, Submit};
+use pawl::core::payload::{Control, ControlCode, Quote};
 use pawl::core::{
     ContractKind, Event, EventKind, InstrumentId, InstrumentSpec, InstrumentTable, Money, Nanos, Payload, Price, Qty,
     Span,
@@ -73,13 +73,4 @@ pub(crate) fn frames(count: usize) -> Vec<(Nanos, String)> {
             (event.local_ns, frame)
         })
         .collect()
-}
-
-/// An order fills whole, at its limit and for nothing, so that the next can come.
-pub(crate) fn fill(engine: &mut Engine, command: &Event, at: Nanos, out: &mut Outbox) {
-    let Submit { order, price, qty, .. } = Submit::of(command);
-    let fill = Fill { order, execution: order.0, price, qty };
-    engine.on_event(&fill.event(EventKind::Fill, InstrumentId(0), at, at), out, &mut NoProbe);
-    let fee = Fee { order, execution: order.0, amount: Money::ZERO, base: Qty::ZERO };
-    engine.on_event(&fee.event(EventKind::Fee, InstrumentId(0), at, at), out, &mut NoProbe);
 }

@@ -119,7 +119,7 @@ pub struct LiveSetup<M, O> {
     pub instruments: InstrumentTable,
     /// Cash to start with; the first reconciliation replaces it.
     pub balance: Money,
-    /// What was owned before, by instrument: never sold.
+    /// What was owned before, by instrument: no position.
     pub baselines: Vec<(InstrumentId, Qty)>,
     /// Currency of the account.
     pub currency: String,
