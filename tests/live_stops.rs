@@ -177,7 +177,8 @@ fn it_does_not_start_where_it_must_not() {
     let strange = text.replace("[venue]", "[venue]\nsecret_file = \"key\"");
     std::fs::write(folder.path().join("key"), "not-the-secret").unwrap();
     let mode = |bits| {
-        std::fs::set_permissions(folder.path().join("key"), std::os::unix::fs::PermissionsExt::from_mode(bits)).unwrap();
+        std::fs::set_permissions(folder.path().join("key"), std::os::unix::fs::PermissionsExt::from_mode(bits))
+            .unwrap();
     };
     mode(0o644);
     refused(&strange, &["run", "--seconds", "1"], "key");

@@ -5,8 +5,7 @@ use hdrhistogram::Histogram;
 use pawl::config::Config;
 use pawl::core::payload::{Control, ControlCode, Quote};
 use pawl::core::{
-    ContractKind, Event, EventKind, InstrumentId, InstrumentSpec, InstrumentTable, Money, Nanos, Payload, Price, Qty,
-    Span,
+    ContractKind, EventKind, InstrumentId, InstrumentSpec, InstrumentTable, Money, Nanos, Payload, Price, Qty, Span,
 };
 use pawl::engine::{Engine, NoProbe};
 use pawl::oms::Outbox;
