@@ -2,17 +2,13 @@
 
 mod live_support;
 
-use std::process::{Child, Output};
+use std::process::Output;
 
-use live_support::{Running, assert_replays, configure, get, pawl, post, session_folder, venue, wait_for};
+use live_support::{
+    Running, assert_replays, configure, get, interrupt, pawl, post, session_folder, venue, wait, wait_for,
+};
 use pawl::journal::{SessionReader, StreamName};
 use serde_json::Value;
-
-/// Sends SIGINT, as Ctrl-C does.
-fn interrupt(engine: &Child) {
-    // SAFETY: a signal to our own child, which we have not reaped.
-    assert_eq!(unsafe { libc::kill(engine.id() as i32, libc::SIGINT) }, 0);
-}
 
 fn errors(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
@@ -82,15 +78,6 @@ fn engine_with_a_position(folder: &std::path::Path, url: &str, on_stop: &str) ->
     engine
 }
 
-fn wait(mut engine: Running) -> Output {
-    use std::io::Read;
-    let mut output = Output { status: std::process::ExitStatus::default(), stdout: Vec::new(), stderr: Vec::new() };
-    engine.0.stdout.take().unwrap().read_to_end(&mut output.stdout).unwrap();
-    engine.0.stderr.take().unwrap().read_to_end(&mut output.stderr).unwrap();
-    output.status = engine.0.wait().unwrap();
-    output
-}
-
 #[test]
 fn told_once_it_closes_what_is_open_and_prints_the_report() {
     let folder = tempfile::tempdir().unwrap();
@@ -98,7 +85,7 @@ fn told_once_it_closes_what_is_open_and_prints_the_report() {
     let engine = engine_with_a_position(folder.path(), &url, "flatten");
     post(&format!("{url}/admin/faults"), &serde_json::json!({"rules": {"stall": {"probability": 0.0}}}));
     post(&format!("{url}/admin/disconnect"), &serde_json::json!({}));
-    interrupt(&engine.0);
+    interrupt(&engine);
     let output = wait(engine);
     assert!(output.status.success(), "{}", errors(&output));
     let report: Value = serde_json::from_slice(&output.stdout).unwrap();
@@ -116,7 +103,7 @@ fn told_once_with_keep_it_leaves_the_position_and_no_order() {
     let (_venue, url) = venue(folder.path(), 20);
     let engine = engine_with_a_position(folder.path(), &url, "keep");
     let kept = held(&url);
-    interrupt(&engine.0);
+    interrupt(&engine);
     let output = wait(engine);
     assert!(output.status.success(), "{}", errors(&output));
     assert_eq!((held(&url), open_orders(&url)), (kept, 0), "the position was to be kept, and no order");
@@ -132,13 +119,13 @@ fn told_twice_it_stops_at_once_and_says_what_to_look_at() {
     let engine = engine_with_a_position(folder.path(), &url, "flatten");
     // Its key no longer works, so that it cannot close and has to wait: the second word finds it waiting.
     post(&format!("{url}/admin/key"), &serde_json::json!({"key": "engine-key", "enabled": false}));
-    interrupt(&engine.0);
+    interrupt(&engine);
     let pages = pawl::snapshot::default_folder(&folder.path().join("state"));
     wait_for("the end to begin", || {
         let mut reader = pawl::snapshot::EngineReader::attach(&pages).ok()?;
         (reader.read().ok()?.snapshot.state == pawl::snapshot::EngineState::Stopping).then_some(())
     });
-    interrupt(&engine.0);
+    interrupt(&engine);
     let output = wait(engine);
     assert_eq!(output.status.code(), Some(1));
     assert!(
@@ -215,7 +202,7 @@ fn what_is_recorded_can_be_traded_on_later() {
         let written = std::iter::from_fn(|| stream.next_event()).take_while(Result::is_ok).count();
         (written > 1_000).then_some(())
     });
-    interrupt(&recorder.0);
+    interrupt(&recorder);
     let output = wait(recorder);
     assert!(output.status.success(), "{}", errors(&output));
     let told: Value = serde_json::from_slice(&output.stdout).unwrap();

@@ -4,8 +4,9 @@
 #![allow(dead_code, reason = "each test file uses its part")]
 
 use std::collections::BTreeMap;
+use std::io::Read;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use pawl::core::payload::Fill;
@@ -118,6 +119,20 @@ BTCUSDT = "{OWNED}"
 "#
     );
     std::fs::write(folder.join("pawl.toml"), text).unwrap();
+}
+
+/// Sends SIGINT, as Ctrl-C does.
+pub(crate) fn interrupt(process: &Running) {
+    // SAFETY: a signal to our own child, which we have not reaped.
+    assert_eq!(unsafe { libc::kill(process.0.id() as i32, libc::SIGINT) }, 0);
+}
+
+/// What a process that ends has left to say.
+pub(crate) fn wait(mut process: Running) -> Output {
+    let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
+    process.0.stdout.take().unwrap().read_to_end(&mut stdout).unwrap();
+    process.0.stderr.take().unwrap().read_to_end(&mut stderr).unwrap();
+    Output { status: process.0.wait().unwrap(), stdout, stderr }
 }
 
 /// Waits until the engine's order connection is at the venue.
