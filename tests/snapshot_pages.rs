@@ -162,6 +162,19 @@ fn a_killed_writer_is_told_from_a_living_one_and_its_page_stays_readable_or_busy
     }
 }
 
+/// Stops the writer, so that it cannot mend what is damaged, and waits until it stands still: the signal is only on its
+/// way when `kill` returns, and one more publication undoes the damage.
+fn stop(writer: &std::process::Child) {
+    let (id, mut status) = (writer.id() as i32, 0);
+    // SAFETY: a signal to our own child, and a wait for it that fills in one integer of ours.
+    let stopped = unsafe {
+        assert_eq!(libc::kill(id, libc::SIGSTOP), 0);
+        assert_eq!(libc::waitpid(id, &raw mut status, libc::WUNTRACED), id);
+        libc::WIFSTOPPED(status)
+    };
+    assert!(stopped, "the writer ended: {status}");
+}
+
 /// Changes the bytes of a page behind its writer's back.
 fn overwrite(path: &Path, at: u64, bytes: &[u8]) {
     OpenOptions::new().write(true).open(path).unwrap().write_all_at(bytes, at).unwrap();
@@ -191,8 +204,7 @@ fn a_page_that_is_deleted_cut_zeroed_or_noise_is_named_as_such() {
         let folder = tempfile::tempdir().unwrap();
         // The writer lives in its own process: cutting a mapped page ends it by SIGBUS.
         let (mut writer, mut reader) = writer(folder.path());
-        // SAFETY: a signal to our own child; stopped, it cannot mend what is damaged.
-        assert_eq!(unsafe { libc::kill(writer.0.id() as i32, libc::SIGSTOP) }, 0);
+        stop(&writer.0);
         let whole = reader.read();
         assert!(matches!(whole, Ok(_) | Err(PageError::Busy(_))), "{name}: {whole:?}");
         if whole.is_err() && name == "noise in the account" {
