@@ -163,17 +163,6 @@ impl EventKind {
     }
 }
 
-/// One bit for each known kind.
-const KNOWN: [u64; 4] = {
-    let (mut bits, mut at) = ([0; 4], 0);
-    while at < EventKind::ALL.len() {
-        let kind = EventKind::ALL[at] as usize;
-        bits[kind / 64] |= 1 << (kind % 64);
-        at += 1;
-    }
-    bits
-};
-
 /// Eight modifier bits of an event.
 #[repr(transparent)]
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
@@ -338,17 +327,6 @@ impl Event {
         }))
     }
 
-    /// True for the words of a record that [`Event::from_words`] accepts.
-    #[must_use]
-    #[inline]
-    pub fn is_intact(words: &[u64; 8]) -> bool {
-        let [sequence, second, venue, local, a, b, c, d] = *words;
-        let (found, head) = (second as u32, (second >> 32) as u32);
-        let crc = crc32c_record([sequence, venue, local, a, b, c, d], head);
-        let kind = (head >> 16) as u8;
-        sequence != 0 && crc == found && KNOWN[usize::from(kind / 64)] >> (kind % 64) & 1 == 1
-    }
-
     /// Reads and checks eight words from outside.
     ///
     /// # Errors
@@ -417,17 +395,6 @@ mod tests {
             let mut bytes = event.sealed(sequence).to_bytes();
             bytes[bit / 8] ^= 1 << (bit % 8);
             prop_assert!(Event::from_bytes(&bytes).is_err());
-        }
-
-        #[test]
-        fn the_quick_check_accepts_what_the_reader_accepts(mut words: [u64; 8], kind: u8, repair: bool) {
-            words[1] = words[1] & !(0xff << 48) | u64::from(kind) << 48;
-            if repair {
-                let [sequence, second, venue, local, a, b, c, d] = words;
-                let crc = crc32c_record([sequence, venue, local, a, b, c, d], (second >> 32) as u32);
-                words[1] = second >> 32 << 32 | u64::from(crc);
-            }
-            prop_assert_eq!(Event::is_intact(&words), Event::from_words(words).is_ok());
         }
 
         #[test]

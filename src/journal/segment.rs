@@ -297,16 +297,6 @@ impl Opened {
         }
     }
 
-    /// Maps the pages of `count` slots from the `from`-th on in one go: faults one by one cost a reader as
-    /// much as the records themselves. A kernel that does not know how (before 5.14) takes the faults.
-    pub(super) fn map_ahead(&self, from: usize, count: usize) {
-        let start = (HEADER + from * EVENT_BYTES) / PAGE * PAGE;
-        let end = (HEADER + (from + count) * EVENT_BYTES).min(self.map.len());
-        if start < end {
-            let _ = self.map.advise_range(Advice::PopulateRead, start, end - start);
-        }
-    }
-
     /// Bytes behind the last whole slot: a file that was cut.
     pub(super) fn remainder(&self) -> usize {
         (self.map.len() - HEADER) % EVENT_BYTES

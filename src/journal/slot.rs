@@ -44,9 +44,21 @@ impl Slot {
         }
         // SAFETY: committed, so `rest` is complete and never written again.
         let rest = self.rest.with(|cell| unsafe { cell.read() });
-        let mut words = [sequence; 8];
-        words[1..].copy_from_slice(&rest);
-        Some(words.map(u64::from_le))
+        let [second, third, fourth, fifth, sixth, seventh, eighth] = rest;
+        Some([sequence, second, third, fourth, fifth, sixth, seventh, eighth].map(u64::from_le))
+    }
+
+    /// Asks for the cache line of the slot that is `distance` slots on, if there is one: a hint that reads nothing.
+    #[inline]
+    pub(super) fn fetch_ahead(&self, distance: usize) {
+        #[cfg(all(target_arch = "x86_64", not(miri), not(loom)))]
+        {
+            use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+            // SAFETY: a prefetch has no effect that a program can see, and an address that is not mapped is allowed.
+            unsafe { _mm_prefetch::<_MM_HINT_T0>(std::ptr::from_ref(self).wrapping_add(distance).cast()) };
+        }
+        #[cfg(not(all(target_arch = "x86_64", not(miri), not(loom))))]
+        let _ = distance;
     }
 
     /// True once a record is here.
