@@ -1,4 +1,5 @@
-//! A live session stops as it is told: once in good order, twice at once; and it does not start where it must not.
+//! A live session stops as it is told: once in good order, twice at once, three times whatever hangs; and it does not
+//! start where it must not.
 
 mod live_support;
 
@@ -136,6 +137,46 @@ fn told_twice_it_stops_at_once_and_says_what_to_look_at() {
     assert!(held(&url) > DUST);
     // The journal was closed all the same.
     assert_replays(&session_folder(folder.path()));
+}
+
+/// A thread that hangs never looks at what it was told: here the one that writes to a terminal which takes nothing
+/// any more (Ctrl-S, or a pipe that nobody reads).
+#[test]
+fn told_three_times_even_an_engine_that_hangs_ends() {
+    let folder = tempfile::tempdir().unwrap();
+    let (_venue, url) = venue(folder.path(), 20);
+    configure(folder.path(), &url, "");
+    let (_unread, full) = full_pipe();
+    let mut engine = Running(pawl(folder.path(), &["run", "--no-gate"]).stderr(full).spawn().unwrap());
+    let pages = pawl::snapshot::default_folder(&folder.path().join("state"));
+    wait_for("the session begins", || pawl::snapshot::EngineReader::attach(&pages).ok().map(|_| ()));
+    for word in 1..=3 {
+        assert!(engine.0.try_wait().unwrap().is_none(), "it ended before word {word}: it did not hang");
+        interrupt(&engine);
+        wait_for("the word is heard", || (!has_pending_signal(engine.0.id())).then_some(()));
+    }
+    let status = engine.0.wait().unwrap();
+    assert_eq!(status.code(), Some(1), "ended by itself, and not well: {status}");
+}
+
+/// A pipe that takes no byte more: the end to read from, and the end to write to.
+fn full_pipe() -> (std::io::PipeReader, std::io::PipeWriter) {
+    let (reader, writer) = std::io::pipe().unwrap();
+    let set = |flags: libc::c_int| {
+        // SAFETY: changes the flags of a descriptor that is open.
+        assert_eq!(unsafe { libc::fcntl(std::os::fd::AsRawFd::as_raw_fd(&writer), libc::F_SETFL, flags) }, 0);
+    };
+    set(libc::O_NONBLOCK);
+    while std::io::Write::write(&mut &writer, &[0; 512]).is_ok() {}
+    set(0);
+    (reader, writer)
+}
+
+/// True while a signal was sent to the process and not yet delivered. A process that is gone has none.
+fn has_pending_signal(process: u32) -> bool {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
+    let pending = status.lines().filter(|line| line.starts_with("SigPnd:") || line.starts_with("ShdPnd:"));
+    pending.flat_map(|line| line.split_whitespace().nth(1)).any(|bits| bits.bytes().any(|digit| digit != b'0'))
 }
 
 #[test]

@@ -31,7 +31,7 @@ use super::common::{Gate, Print, SHIPPED_MODEL, create_journal, page_folder, pri
 /// Arguments of `pawl run`.
 #[derive(Args)]
 #[command(
-    after_help = "Example:\n  pawl config init pawl.toml    then name symbols, endpoint and mode\n  pawl run --config pawl.toml\nStop with Ctrl-C: entries stop, the position is closed or kept as configured. A second Ctrl-C stops at once."
+    after_help = "Example:\n  pawl config init pawl.toml    then name symbols, endpoint and mode\n  pawl run --config pawl.toml\nStop with Ctrl-C: entries stop, the position is closed or kept as configured. A second Ctrl-C stops at once, a third ends the process even where something in it hangs."
 )]
 pub(super) struct RunArguments {
     /// Configuration
@@ -225,15 +225,21 @@ fn lock(state: &Path) -> Result<std::fs::File, Failure> {
     }
 }
 
-/// Counts SIGINT and SIGTERM, and the end of the time that was asked for.
+/// Words after which the process ends even where a thread hangs and can no longer hear them.
+const ENOUGH: usize = 3;
+
+/// Counts SIGINT and SIGTERM, and the end of the time that was asked for. At the third one the process ends then and
+/// there: the journal loses nothing by it, and the guardian sees the engine's end.
 pub(super) fn signals(seconds: Option<u64>) -> Result<Arc<AtomicUsize>, Failure> {
     let count = Arc::new(AtomicUsize::new(0));
     for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
         let count = Arc::clone(&count);
-        // SAFETY: the handler only adds to an atomic, which is safe in a signal handler.
+        // SAFETY: the handler adds to an atomic and calls poll, write and _exit, all safe in a signal handler.
         unsafe {
             signal_hook::low_level::register(signal, move || {
-                count.fetch_add(1, Ordering::Relaxed);
+                if count.fetch_add(1, Ordering::Relaxed) + 1 >= ENOUGH {
+                    end_the_process();
+                }
             })
         }
         .map_err(|error| Failure::Usage(format!("cannot listen to signals: {error}")))?;
@@ -247,6 +253,19 @@ pub(super) fn signals(seconds: Option<u64>) -> Result<Arc<AtomicUsize>, Failure>
         });
     }
     Ok(count)
+}
+
+/// Says so, where that does not block, and ends the process from within a signal handler.
+fn end_the_process() -> ! {
+    const WORDS: &[u8] = b"\npawl: told three times: ended where it stood; look at the venue for what is still open\n";
+    let mut stderr = libc::pollfd { fd: libc::STDERR_FILENO, events: libc::POLLOUT, revents: 0 };
+    // SAFETY: one live pollfd and a constant's bytes; the three calls are safe in a signal handler (signal-safety(7)).
+    unsafe {
+        if libc::poll(&raw mut stderr, 1, 0) == 1 && stderr.revents & libc::POLLOUT != 0 {
+            libc::write(libc::STDERR_FILENO, WORDS.as_ptr().cast(), WORDS.len());
+        }
+        libc::_exit(1)
+    }
 }
 
 /// The evolving line on a terminal: a reader of the engine page, as any monitor is.
