@@ -1,6 +1,6 @@
 //! The switch between an engine's threads, every interleaving: the very lines that the program runs, on
 //! loom's memory, and again with weaker flags, to prove that the model would notice. The rings are the
-//! crate `disruptor`'s, which has its own models; what waits beside them belongs to one thread alone.
+//! crate `disruptor`'s, which has its own models; how a reader that sleeps beside one is woken is modelled here.
 
 use std::marker::PhantomData;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -8,7 +8,7 @@ use std::sync::atomic::Ordering;
 
 use loom::cell::UnsafeCell;
 use loom::sync::Arc;
-use loom::sync::atomic::AtomicBool;
+use loom::sync::atomic::{AtomicBool, AtomicU64};
 use pawl::engine::switch::{Flag, Switch};
 
 /// With which orderings a flag is raised and read.
@@ -134,4 +134,41 @@ fn without_release_the_journal_is_looked_at_while_it_closes() {
 #[test]
 fn without_acquire_the_journal_is_looked_at_while_it_closes() {
     assert!(races::<NoAcquire>());
+}
+
+/// A ring's reader that sleeps between looks, beside a writer that wakes it: `RingWriter::try_send` puts a parcel in and
+/// then wakes, a stage's loop takes all there is and then parks. `wake_first` is the mutant.
+fn wake(wake_first: bool) {
+    loom::model(move || {
+        let sent = Arc::new(AtomicU64::new(0));
+        let reading = Arc::clone(&sent);
+        let reader = loom::thread::spawn(move || {
+            // Without the nap's limit of a millisecond: a wake-up that is lost is a sleep for ever, which loom finds.
+            while reading.load(Ordering::Acquire) < 2 {
+                loom::thread::park();
+            }
+        });
+        for number in 1..=2 {
+            if wake_first {
+                reader.thread().unpark();
+            }
+            sent.store(number, Ordering::Release);
+            if !wake_first {
+                reader.thread().unpark();
+            }
+        }
+        reader.join().unwrap();
+    });
+}
+
+#[test]
+fn a_reader_that_sleeps_is_woken_by_what_comes() {
+    wake(false);
+}
+
+#[test]
+fn a_wake_up_before_the_parcel_is_in_would_be_lost() {
+    let panic = catch_unwind(AssertUnwindSafe(|| wake(true))).expect_err("the model did not notice");
+    let text = panic.downcast_ref::<String>().cloned().unwrap_or_default();
+    assert!(text.contains("deadlock"), "{text}");
 }

@@ -1,6 +1,6 @@
 //! libxgboost through its C interface, loaded at run time.
 //!
-//! Sixteen functions of `xgboost/c_api.h`. A library older than 3.1 reads the base score of a newer
+//! Seventeen functions of `xgboost/c_api.h`. A library older than 3.1 reads the base score of a newer
 //! model as 0.5 without a word, and answers wrongly: it is refused. One thread, so that the same seed
 //! gives the same model.
 
@@ -294,6 +294,31 @@ impl Booster {
         ))?;
         // SAFETY: for one target the library returns one float a row, and keeps them until the next call.
         Ok(unsafe { std::slice::from_raw_parts(values, rows.len()) }.to_vec())
+    }
+
+    /// What libxgboost says of the features that the model splits on, by name: `weight`, `gain`, `total_gain`, `cover`.
+    ///
+    /// # Errors
+    /// libxgboost refuses.
+    pub fn importance(&self, kind: &str) -> Result<Vec<(String, f32)>> {
+        let configuration = c_text(&format!("{{\"importance_type\":\"{kind}\"}}"))?;
+        let (mut count, mut names) = (0u64, ptr::null::<*const c_char>());
+        let (mut dimensions, mut shape, mut scores) = (0u64, ptr::null::<u64>(), ptr::null::<f32>());
+        call!(self.library, XGBoosterFeatureScore(
+            Handle = self.handle, *const c_char = configuration.as_ptr(),
+            *mut u64 = &raw mut count, *mut *const *const c_char = &raw mut names,
+            *mut u64 = &raw mut dimensions, *mut *const u64 = &raw mut shape, *mut *const f32 = &raw mut scores,
+        ))?;
+        if count == 0 {
+            return Ok(Vec::new());
+        }
+        // SAFETY: the library says how many names and, for a tree model, scores there are, and keeps both until the next call.
+        let (names, scores) = unsafe {
+            (std::slice::from_raw_parts(names, count as usize), std::slice::from_raw_parts(scores, count as usize))
+        };
+        // SAFETY: each name is a C string that the library keeps.
+        let name = |name: &*const c_char| unsafe { CStr::from_ptr(*name) }.to_string_lossy().into_owned();
+        Ok(names.iter().map(name).zip(scores.iter().copied()).collect())
     }
 
     /// The model's file, `json` or `ubj`.
