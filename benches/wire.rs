@@ -8,9 +8,10 @@ use std::hint::black_box;
 use std::time::Instant;
 
 use criterion::{Criterion, criterion_group, criterion_main};
+use hdrhistogram::Histogram;
 use pawl::core::payload::{Fee, Fill, OrderRole, Quote, Submit, TimeInForce};
 use pawl::core::{Event, EventKind, InstrumentId, Money, Nanos, OrderId, Payload, Price, Qty, Side};
-use pawl::engine::{Engine, NoProbe};
+use pawl::engine::{Boundary, Engine, NoProbe, Probe};
 use pawl::oms::Outbox;
 use pawl::venue::binance::decode::MarketDecoder;
 use pawl::venue::binance::endpoints::Market;
@@ -161,22 +162,39 @@ fn orders(criterion: &mut Criterion) {
     });
 }
 
+/// When each stage of the present frame ended.
+struct Marks([Option<Instant>; 4]);
+
+impl Probe for Marks {
+    fn mark(&mut self, boundary: Boundary) {
+        self.0[boundary as usize] = Some(Instant::now());
+    }
+}
+
+/// The parts of the way from a frame to its order's bytes.
+const PARTS: [&str; 6] = ["frame to event", "feed", "quant", "oracle", "order manager", "order to bytes"];
+
 /// The synthetic market's quotes as frames, through decoder, engine and order encoder. The way that
 /// counts is that of the inputs that end in an order; its parts are told apart. The first orders find
 /// nothing in any cache and touch their code's pages for the first time: they are told by themselves.
+/// A frame is copied into the buffer before its time begins, as the read of a socket leaves it.
 fn fused(_: &mut Criterion) {
     const FIRST: usize = 20;
     let mut out = Outbox::new();
     let mut engine = common::engine(&mut out);
     let mut decoder = MarketDecoder::new(SymbolTable::new(&table(), |_| None));
     let mut protocol = protocol(Signer::from_ed25519_seed(&[1; 32]).unwrap());
-    let mut no_order = common::histogram();
-    let [mut first, mut whole, mut before, mut encode] = [(); 4].map(|()| common::histogram());
+    let [mut first, mut whole, mut no_order] = [(); 3].map(|()| common::histogram());
+    let mut parts = PARTS.map(|_| common::histogram());
     let (mut pending, mut orders) = (Vec::with_capacity(16), 0);
+    let mut buffer = Vec::with_capacity(4096);
     for (local, frame) in &common::frames(usize::MAX) {
-        let (begin, mut decided) = (Instant::now(), None);
-        decoder.text(frame.as_bytes(), *local, &mut |event| {
-            engine.on_event(&event, &mut out, &mut NoProbe);
+        buffer.clear();
+        buffer.extend_from_slice(frame.as_bytes());
+        let (begin, mut marks, mut decoded, mut decided) = (Instant::now(), Marks([None; 4]), None, None);
+        decoder.text(&buffer, *local, &mut |event| {
+            decoded = Some(Instant::now());
+            engine.on_event(&event, &mut out, &mut marks);
             for command in out.events().iter().filter(|event| event.kind == EventKind::Submit) {
                 decided = Some(Instant::now());
                 black_box(protocol.submit(command, *local).map_or(0, <[u8]>::len));
@@ -189,8 +207,14 @@ fn fused(_: &mut Criterion) {
             Some(_) if orders < FIRST => first.saturating_record(nanos(begin, end)),
             Some(decided) => {
                 whole.saturating_record(nanos(begin, end));
-                before.saturating_record(nanos(begin, decided));
-                encode.saturating_record(nanos(decided, end));
+                let ends = [decoded, marks.0[0], marks.0[1], marks.0[2], Some(decided), Some(end)];
+                let mut from = begin;
+                for (part, to) in parts.iter_mut().zip(ends) {
+                    // An exit asks no oracle.
+                    let Some(to) = to else { continue };
+                    part.saturating_record(nanos(from, to));
+                    from = to;
+                }
             }
             None => no_order.saturating_record(nanos(begin, end)),
         }
@@ -199,13 +223,7 @@ fn fused(_: &mut Criterion) {
             fill(&mut engine, &command, *local, &mut out);
         }
     }
-    for (name, histogram, budget) in [
-        ("frame in, order bytes out, fused", &whole, "1 us p50, 5 us p99.9"),
-        ("  of it until the decision", &before, "none"),
-        ("  of it the order's bytes", &encode, "none"),
-        ("  the first twenty, not in the above", &first, "none"),
-        ("frame in, no order", &no_order, "none"),
-    ] {
+    let show = |name: &str, histogram: &Histogram<u64>, budget: &str| {
         let at = |quantile| histogram.value_at_quantile(quantile);
         println!(
             "{name}: n {}, p50 {} ns, p90 {} ns, p99 {} ns, p99.9 {} ns, max {} ns (budget {budget})",
@@ -216,7 +234,13 @@ fn fused(_: &mut Criterion) {
             at(0.999),
             histogram.max()
         );
+    };
+    show("frame in, order bytes out, fused", &whole, "1 us p50, 5 us p99.9");
+    for (name, part) in PARTS.iter().zip(&parts) {
+        show(&format!("  of it {name}"), part, "none");
     }
+    show("  the first twenty, not in the above", &first, "none");
+    show("frame in, no order", &no_order, "none");
 }
 
 /// An order fills whole, at its limit and for nothing, so that the next can come.
