@@ -298,7 +298,7 @@ fn bare_sockets(count: u64) {
 
 fn main() {
     let test = std::env::args().any(|argument| argument == "--test");
-    let frames = common::frames(if test { 60_000 } else { 1_000_000 });
+    let frames: Vec<_> = common::frames(if test { 60_000 } else { 1_000_000 }).collect();
     println!("Over loopback TCP, {} frames, one at a time, {} us apart", frames.len(), PAUSE.as_micros());
     bare_sockets(if test { 100 } else { 50_000 });
     whole_way(&frames);

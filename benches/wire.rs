@@ -177,36 +177,55 @@ const PARTS: [&str; 6] = ["frame to event", "feed", "quant", "oracle", "order ma
 /// The synthetic market's quotes as frames, through decoder, engine and order encoder. The way that
 /// counts is that of the inputs that end in an order; its parts are told apart. The first orders find
 /// nothing in any cache and touch their code's pages for the first time: they are told by themselves.
-/// A frame is copied into the buffer before its time begins, as the read of a socket leaves it.
+/// A frame is copied into the buffer before its time begins, as the read of a socket leaves it. Every other stretch of
+/// frames goes without rehearsals, as the engine does in `park`.
 fn fused(_: &mut Criterion) {
     const FIRST: usize = 20;
+    /// Frames between two rehearsals, and between changes from without to with them: the machine's noise meets both alike.
+    const REHEARSED: usize = 64;
+    const TURN: usize = 1 << 14;
+    let test = std::env::args().any(|argument| argument == "--test");
     let mut out = Outbox::new();
     let mut engine = common::engine(&mut out);
     let mut decoder = MarketDecoder::new(SymbolTable::new(&table(), |_| None));
     let mut protocol = protocol(Signer::from_ed25519_seed(&[1; 32]).unwrap());
-    let [mut first, mut whole, mut no_order] = [(); 3].map(|()| common::histogram());
-    let mut parts = PARTS.map(|_| common::histogram());
+    let [mut first, mut no_order, mut rehearsal] = [(); 3].map(|()| common::histogram());
+    let mut ways = [(); 2].map(|()| (common::histogram(), PARTS.map(|_| common::histogram())));
     let (mut pending, mut orders) = (Vec::with_capacity(16), 0);
     let mut buffer = Vec::with_capacity(4096);
-    for (local, frame) in &common::frames(usize::MAX) {
+    for (number, (local, frame)) in common::frames(if test { 400_000 } else { usize::MAX }).enumerate() {
+        // Looking at the clock between the parts takes time of its own: the whole way is timed on other frames.
+        let (warm, in_parts) = (number / TURN % 2 == 1, number / TURN / 2 % 2 == 1);
+        if warm && number % REHEARSED == 0 {
+            let begin = Instant::now();
+            if engine.rehearse(|order| protocol.rehearse(order)) {
+                rehearsal.saturating_record(begin.elapsed().as_nanos() as u64);
+            }
+        }
         buffer.clear();
         buffer.extend_from_slice(frame.as_bytes());
         let (begin, mut marks, mut decoded, mut decided) = (Instant::now(), Marks([None; 4]), None, None);
-        decoder.text(&buffer, *local, &mut |event| {
-            decoded = Some(Instant::now());
-            engine.on_event(&event, &mut out, &mut marks);
+        decoder.text(&buffer, local, &mut |event| {
+            if in_parts {
+                decoded = Some(Instant::now());
+                engine.on_event(&event, &mut out, &mut marks);
+            } else {
+                engine.on_event(&event, &mut out, &mut NoProbe);
+            }
             for command in out.events().iter().filter(|event| event.kind == EventKind::Submit) {
-                decided = Some(Instant::now());
-                black_box(protocol.submit(command, *local).map_or(0, <[u8]>::len));
+                decided = in_parts.then(Instant::now);
+                black_box(protocol.submit(command, local).map_or(0, <[u8]>::len));
                 pending.push(*command);
             }
         });
         let end = Instant::now();
         let nanos = |from: Instant, to: Instant| to.duration_since(from).as_nanos() as u64;
+        let (whole, parts) = &mut ways[usize::from(warm)];
         match decided {
-            Some(_) if orders < FIRST => first.saturating_record(nanos(begin, end)),
+            _ if pending.is_empty() => no_order.saturating_record(nanos(begin, end)),
+            _ if orders < FIRST => first.saturating_record(nanos(begin, end)),
+            None => whole.saturating_record(nanos(begin, end)),
             Some(decided) => {
-                whole.saturating_record(nanos(begin, end));
                 let ends = [decoded, marks.0[0], marks.0[1], marks.0[2], Some(decided), Some(end)];
                 let mut from = begin;
                 for (part, to) in parts.iter_mut().zip(ends) {
@@ -216,11 +235,10 @@ fn fused(_: &mut Criterion) {
                     from = to;
                 }
             }
-            None => no_order.saturating_record(nanos(begin, end)),
         }
         orders += pending.len();
         for command in pending.drain(..) {
-            fill(&mut engine, &command, *local, &mut out);
+            fill(&mut engine, &command, local, &mut out);
         }
     }
     let show = |name: &str, histogram: &Histogram<u64>, budget: &str| {
@@ -235,10 +253,13 @@ fn fused(_: &mut Criterion) {
             histogram.max()
         );
     };
-    show("frame in, order bytes out, fused", &whole, "1 us p50, 5 us p99.9");
-    for (name, part) in PARTS.iter().zip(&parts) {
-        show(&format!("  of it {name}"), part, "none");
+    for (how, (whole, parts)) in ["not rehearsed", "rehearsed while idle"].iter().zip(&ways) {
+        show(&format!("frame in, order bytes out, fused, {how}"), whole, "1 us p50, 5 us p99.9");
+        for (name, part) in PARTS.iter().zip(parts) {
+            show(&format!("  of it {name}"), part, "none");
+        }
     }
+    show("a rehearsal of two orders", &rehearsal, "none");
     show("  the first twenty, not in the above", &first, "none");
     show("frame in, no order", &no_order, "none");
 }

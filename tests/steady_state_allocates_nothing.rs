@@ -1,4 +1,4 @@
-//! After warm-up, a tick through feed, quant, oracle and the order manager allocates nothing.
+//! After warm-up, a tick through feed, quant, oracle and the order manager allocates nothing, nor does a rehearsal.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -47,9 +47,12 @@ fn a_hundred_thousand_ticks_with_orders_and_fills_allocate_nothing() {
     engine.on_event(&start, &mut out, &mut NoProbe);
     let (warm_up, steady) = events.split_at(events.len() / 2);
     assert!(steady.len() > 100_000);
-    let mut submitted = 0;
+    let (mut submitted, mut rehearsed) = (0, 0);
     let mut run = |events: &[Event]| {
-        for event in events {
+        for (number, event) in events.iter().enumerate() {
+            if number % 64 == 0 {
+                rehearsed += u32::from(engine.rehearse(|_| ()));
+            }
             while let Some(report) = venue.take_due(event.local_ns) {
                 engine.on_event(&report, &mut out, &mut NoProbe);
                 for command in out.events() {
@@ -72,5 +75,5 @@ fn a_hundred_thousand_ticks_with_orders_and_fills_allocate_nothing() {
     let before = ALLOCATIONS.load(Ordering::Relaxed);
     run(steady);
     assert_eq!(ALLOCATIONS.load(Ordering::Relaxed) - before, 0);
-    assert!(submitted > 20, "only {submitted} orders: the test saw nothing");
+    assert!(submitted > 20 && rehearsed > 1_000, "only {submitted} orders, {rehearsed} rehearsals: nothing was seen");
 }

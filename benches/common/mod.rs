@@ -51,9 +51,9 @@ pub(crate) fn engine(out: &mut Outbox) -> Engine {
     engine
 }
 
-/// The first quotes of at most twenty synthetic days of one instrument: when each comes, and its bookTicker frame.
-pub(crate) fn frames(count: usize) -> Vec<(Nanos, String)> {
-    SyntheticMarket::new(2, 1, START, Span::seconds(20 * 86_400))
+/// The first quotes of at most sixty synthetic days of one instrument: when each comes, and its bookTicker frame.
+pub(crate) fn frames(count: usize) -> impl Iterator<Item = (Nanos, String)> {
+    SyntheticMarket::new(2, 1, START, Span::seconds(60 * 86_400))
         .enumerate()
         .filter(|(_, event)| event.kind == EventKind::Quote)
         .take(count)
@@ -71,5 +71,4 @@ pub(crate) fn frames(count: usize) -> Vec<(Nanos, String)> {
             );
             (event.local_ns, frame)
         })
-        .collect()
 }

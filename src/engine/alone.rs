@@ -61,6 +61,9 @@ impl<M: MarketSide, O: OrderSide> Alone<M, O> {
                 context.idle.reset();
             } else {
                 context.recorder.idle();
+                if context.idle.is_time_to_rehearse() {
+                    self.engine.rehearse(|order| self.orders.rehearse(order));
+                }
                 let due = self.engine.next_due();
                 context.idle.wait(|nap| {
                     let nap = until(due, nap, || self.orders.now());

@@ -19,6 +19,7 @@
 //! | `threads`, `market_side`, `order_side` | the threads themselves, start to end |
 //! | `switch` | how threads are told to end, and tell each other that they failed |
 //! | `intake`, `parcel`, `ring` | what waits before the first stage, and what travels between threads |
+//! | `rehearsal` | keeps the way to an order warm while there is nothing to do |
 //! | `waiting`, `pin`, `clock` | how a thread waits, where it runs, what time it is for measurements |
 
 mod alone;
@@ -30,6 +31,7 @@ pub mod market_side;
 pub mod order_side;
 pub mod parcel;
 pub mod pin;
+mod rehearsal;
 pub mod ring;
 pub mod switch;
 pub mod threads;
@@ -41,6 +43,8 @@ use crate::oms::{Oms, OmsParams, OmsParamsError, Outbox};
 use crate::oracle::Oracle;
 use crate::quant::{Quant, QuantError, QuantParams};
 use crate::report::latency::{Hop, Recorder};
+
+use rehearsal::Rehearsal;
 
 /// A boundary between stages, for whoever measures them.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -168,6 +172,8 @@ pub struct Engine {
     quant: Quant,
     oracle: Oracle,
     oms: Oms,
+    /// Only where all stages share a thread.
+    rehearsal: Option<Box<Rehearsal>>,
 }
 
 impl Engine {
@@ -186,6 +192,7 @@ impl Engine {
             quant: Quant::new(&params.quant, instruments.len())?,
             oracle,
             oms: Oms::new(&params.oms, instruments, session)?,
+            rehearsal: Some(Box::new(Rehearsal::new(&params.oms, instruments)?)),
         })
     }
 
@@ -216,7 +223,19 @@ impl Engine {
 
     /// The same stages on one thread again.
     pub fn from_stages(stages: Stages) -> Self {
-        Self { feed: stages.feed, quant: stages.quant, oracle: stages.oracle, oms: stages.oms }
+        let Stages { feed, quant, oracle, oms } = stages;
+        Self { feed, quant, oracle, oms, rehearsal: None }
+    }
+
+    /// Makes up an order from the market as it is now and forgets it, so that the next real one finds its code and tables
+    /// in the caches. Changes nothing that counts. `bytes` may encode each made-up order, and must not send it. False
+    /// where there is nothing to rehearse with: no quote yet, or a feature is undefined.
+    pub fn rehearse(&mut self, bytes: impl FnMut(&Event)) -> bool {
+        let Some(rehearsal) = &mut self.rehearsal else { return false };
+        let id = rehearsal.next_instrument();
+        let Some((quote, quoted)) = self.oms.quote(id) else { return false };
+        let Some(signal) = self.quant.as_if_raised(id, quoted) else { return false };
+        rehearsal.round(id, &quote, signal, &self.oracle, bytes) > 0
     }
 
     #[inline]

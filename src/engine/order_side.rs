@@ -50,6 +50,9 @@ pub trait OrderSide: Send {
         false
     }
 
+    /// An order that was made up to keep its way warm: it may be encoded, and must not be sent, stored or remembered.
+    fn rehearse(&mut self, _order: &Event) {}
+
     /// Another thread failed: appends what the order manager must still be told, as to stop entries.
     fn on_failure(&mut self, _inbox: &mut Vec<Event>) {}
 

@@ -42,6 +42,8 @@ impl Waiting {
 
 /// Looks before the core is given up: an event often comes right after the last one.
 const LOOKS: u32 = 64;
+/// Looks that found nothing between two rehearsals: some tens of microseconds, a rehearsal takes one.
+pub const REHEARSE_EVERY: u32 = 64;
 /// Longest sleep: a wake-up that got lost costs no more than this, and the heartbeat must beat.
 pub const LONGEST_NAP: Duration = Duration::from_millis(1);
 
@@ -50,18 +52,27 @@ pub const LONGEST_NAP: Duration = Duration::from_millis(1);
 pub struct Idle {
     waiting: Waiting,
     looks: u32,
+    /// Looks that found nothing, ever.
+    quiet: u32,
 }
 
 impl Idle {
     /// A thread that waits like this.
     pub const fn new(waiting: Waiting) -> Self {
-        Self { waiting, looks: 0 }
+        Self { waiting, looks: 0, quiet: 0 }
     }
 
     /// Something was found: the next look comes at once.
     #[inline]
     pub fn reset(&mut self) {
         self.looks = 0;
+    }
+
+    /// True at one look in [`REHEARSE_EVERY`] that found nothing, where the thread does not sleep: time to keep warm.
+    #[inline]
+    pub fn is_time_to_rehearse(&mut self) -> bool {
+        self.quiet = self.quiet.wrapping_add(1);
+        self.waiting != Waiting::Park && self.quiet.is_multiple_of(REHEARSE_EVERY)
     }
 
     /// Nothing was found. `sleep` is called, with the longest nap, when it is time to sleep.

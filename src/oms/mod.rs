@@ -154,6 +154,12 @@ impl Oms {
         })
     }
 
+    /// The last quote of an instrument, and when it came; `None` before the first.
+    pub fn quote(&self, id: InstrumentId) -> Option<(Quote, Nanos)> {
+        let book = self.books.get(id.index())?;
+        (book.quote.bid > Price::ZERO).then_some((book.quote, book.quoted))
+    }
+
     /// True while an order is alive anywhere.
     pub fn has_orders(&self) -> bool {
         self.books.iter().any(|book| book.order().is_some())

@@ -10,7 +10,7 @@ mod wilder;
 
 use serde::{Deserialize, Serialize};
 
-use crate::core::{Event, InstrumentId, Side, Span};
+use crate::core::{Event, InstrumentId, Nanos, Side, Span};
 
 pub use deviation::Deviation;
 use series::Series;
@@ -181,6 +181,12 @@ impl Quant {
             Some(series) => series.on_event(&self.params, event),
             None => MarketView { z_score: f64::NAN, signal: None },
         }
+    }
+
+    /// The signal that would be raised if the rule fired now, whatever z-score and trend say: what a rehearsal asks the
+    /// model with. `None` while a feature is undefined.
+    pub fn as_if_raised(&self, id: InstrumentId, now: Nanos) -> Option<RawSignal> {
+        self.series.get(id.index())?.as_if_raised(now)
     }
 
     /// Bars closed so far on an instrument.

@@ -190,13 +190,20 @@ impl Series {
     }
 
     fn raise(&mut self, params: &QuantParams, now: Nanos) -> Option<RawSignal> {
-        let adx = self.adx.value();
-        let defined = self.volatility.is_finite() && adx.is_finite() && self.rsi.value().is_finite();
         // While a trend runs the trigger stays armed: the signal may still come when it fades.
-        if !defined || adx >= params.adx_max {
+        let signal = self.as_if_raised(now).filter(|signal| signal.features.adx < params.adx_max)?;
+        self.trigger = Trigger::Fired;
+        Some(signal)
+    }
+
+    /// The signal that would be raised if the rule fired now, whatever z-score and trend say; `None` while a feature is
+    /// undefined.
+    pub(super) fn as_if_raised(&self, now: Nanos) -> Option<RawSignal> {
+        let adx = self.adx.value();
+        let features = [self.volatility, adx, self.rsi.value(), self.z_score];
+        if features.iter().any(|feature| !feature.is_finite()) {
             return None;
         }
-        self.trigger = Trigger::Fired;
         let side = if self.z_score < 0.0 { Side::Buy } else { Side::Sell };
         let delta = self.delta_sum + i128::from(self.bars.open_volume_delta());
         let features = Features {

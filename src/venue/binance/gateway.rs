@@ -148,6 +148,11 @@ impl OrderGateway {
         self.protocol.trouble()
     }
 
+    /// Encodes a made-up order and throws the bytes away, see [`OrderProtocol::rehearse`].
+    pub fn rehearse(&mut self, order: &Event) {
+        self.protocol.rehearse(order);
+    }
+
     /// Why the last connection was lost or could not be made.
     pub fn last_failure(&self) -> Option<&str> {
         self.last_failure.as_deref()

@@ -59,6 +59,10 @@ impl OrderWire for OrderGateway {
         OrderEntry::command(self, command, now, emit)
     }
 
+    fn rehearse(&mut self, order: &Event) {
+        OrderGateway::rehearse(self, order);
+    }
+
     fn trouble(&self) -> Option<String> {
         let lost = || self.last_failure().map(|reason| format!("order entry: {reason}"));
         OrderGateway::trouble(self).map(ToString::to_string).or_else(lost)

@@ -279,6 +279,10 @@ impl<W: OrderWire> OrderSide for LiveOrders<W> {
         self.meeting.stamp(input.local_ns, self.spans.clock())
     }
 
+    fn rehearse(&mut self, order: &Event) {
+        self.wire.rehearse(order);
+    }
+
     fn measured(&mut self, recorder: &mut Recorder) -> bool {
         self.spans.hand_over(recorder);
         std::mem::take(&mut self.by_bytes)

@@ -25,6 +25,11 @@ impl Encoder {
         Self { signing, receive_window_ms, payload: Vec::with_capacity(512) }
     }
 
+    /// True where each request is signed for itself.
+    pub(super) fn signs(&self) -> bool {
+        self.signing.is_some()
+    }
+
     /// A request without a signature.
     pub(super) fn open(out: &mut Vec<u8>, id: u64, method: &str) {
         begin(out, id, method);

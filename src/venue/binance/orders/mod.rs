@@ -149,6 +149,8 @@ pub struct OrderProtocol {
     /// Questions for HTTP: futures only.
     asides: std::collections::VecDeque<HttpQuestion>,
     request: Vec<u8>,
+    /// Made-up orders are encoded here: these bytes are never sent.
+    rehearsed: Vec<u8>,
     limits: Limits,
     clock: VenueClock,
     phase: Phase,
@@ -190,6 +192,7 @@ impl OrderProtocol {
             queue: Queue::new(),
             asides: std::collections::VecDeque::new(),
             request: Vec::with_capacity(1024),
+            rehearsed: Vec::with_capacity(1024),
             clock: VenueClock::default(),
             phase: Phase::Down,
             connections: 0,
@@ -344,6 +347,21 @@ impl OrderProtocol {
         self.tracker.sent(submit.order, now);
         self.remember(Ask::Place { order: submit.order, instrument: id }, now);
         Ok(&self.request)
+    }
+
+    /// Encodes an order that was made up, into a buffer that nothing is sent from. Nothing is done where each request is
+    /// signed: a signature takes longer than a rehearsal may.
+    pub fn rehearse(&mut self, order: &Event) {
+        let (Some(symbol), Some(side)) = (self.symbols.get(order.instrument), Side::from_flags(order.flags)) else {
+            return;
+        };
+        if self.encoder.signs() {
+            return;
+        }
+        let style = PlaceStyle { response: "FULL", reduce_only: false };
+        let stamped = (self.next_id, self.clock.venue_time(order.local_ns).0 / 1_000_000);
+        self.encoder.place(&mut self.rehearsed, stamped, symbol, side, &Submit::of(order), style);
+        std::hint::black_box(&self.rehearsed);
     }
 
     /// A submit that certainly did not go out after all.

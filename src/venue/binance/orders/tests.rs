@@ -159,6 +159,22 @@ fn an_order_is_written_as_documented() {
 }
 
 #[test]
+fn a_rehearsed_order_leaves_no_trace() {
+    let (mut plain, mut rehearsing) = (Desk::ready(), Desk::ready());
+    for counter in 1..20 {
+        for made_up in 1..4 {
+            rehearsing.protocol.rehearse(&submit(1_000 + made_up));
+        }
+        assert!(rehearsing.protocol.next_request(NOW).is_none(), "a made-up order was to be sent");
+        assert_eq!(plain.submit(counter), rehearsing.submit(counter));
+    }
+    // Of a real order an answer is told, of a made-up one nothing is known.
+    rehearsing.event(&execution("NEW", "NEW", "0", None).replace("-1\",\"S", "-1001\",\"S"));
+    plain.event(&execution("NEW", "NEW", "0", None).replace("-1\",\"S", "-1001\",\"S"));
+    assert_eq!(plain.told(), rehearsing.told());
+}
+
+#[test]
 fn a_key_that_cannot_log_on_signs_every_request() {
     let mut desk = Desk::with(Signer::from_secret(&Secret::new(b"secret")).unwrap());
     desk.protocol.on_open(NOW);
