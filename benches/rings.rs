@@ -49,9 +49,18 @@ fn main() {
     let scale = if test { brief } else { full };
     let machine = Machine::read(&SystemFiles::of_this_machine());
     println!("rings on {}; median of {} (best)\n", machine.describe(), scale.repetitions);
-    hops(&machine, scale);
-    layouts(&machine, scale);
-    overhead(scale);
+    // All parts, or those named: `cargo bench --bench rings -- overhead`.
+    let named: Vec<String> = std::env::args().skip(1).filter(|name| !name.starts_with("--")).collect();
+    let wanted = |part: &str| named.is_empty() || named.iter().any(|name| name == part);
+    if wanted("hops") {
+        hops(&machine, scale);
+    }
+    if wanted("layouts") {
+        layouts(&machine, scale);
+    }
+    if wanted("overhead") {
+        overhead(scale);
+    }
 }
 
 /// Two cores, different where there are two.

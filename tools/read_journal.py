@@ -9,7 +9,6 @@ TABLE = np.arange(256, dtype=np.uint32)
 for _ in range(8):
     TABLE = np.where(TABLE & 1, (TABLE >> 1) ^ np.uint32(0x82F63B78), TABLE >> 1)
 
-
 def crc32c(rows):
     """CRC-32C of each row of bytes."""
     crc = np.full(len(rows), 0xFFFFFFFF, np.uint32)
@@ -17,15 +16,15 @@ def crc32c(rows):
         crc = (crc >> 8) ^ TABLE[(crc ^ column) & 0xFF]
     return ~crc
 
-
 def read(session, stream="input"):
-    """Every good record of a stream as a numpy structured array, across its segments."""
+    """Every good record of a stream as a numpy structured array, across its segments; .zst needs `zstandard`."""
     segments, expected = [], 1
-    for path in sorted(glob.glob(f"{session}/{stream}-*.seg")):
-        data = np.fromfile(path, np.uint8)
+    for path in sorted(glob.glob(f"{session}/{stream}-*.seg*")):
+        content = open(path, "rb").read()
+        data = np.frombuffer(__import__("zstandard").decompress(content) if path.endswith("zst") else content, np.uint8)
         assert bytes(data[:8]) == b"pawlseg1" and crc32c(data[None, :44])[0] == data[44:48].view("<u4")[0], path
         if data[24:32].view("<u8")[0] != expected:
-            break  # prepared, and nothing was written to it
+            continue  # prepared, and nothing was written to it; or compressed, and the plain one was not yet removed
         rows = data[4096 : len(data) - len(data) % 64].reshape(-1, 64)
         records = np.ascontiguousarray(rows).view(RECORD).ravel()
         good = records["sequence"] == np.arange(expected, expected + len(records), dtype=np.uint64)
@@ -33,7 +32,6 @@ def read(session, stream="input"):
         segments.append(records[: len(good) if good.all() else good.argmin()])
         expected += len(segments[-1])
     return np.concatenate(segments)
-
 
 if __name__ == "__main__":
     for stream in sys.argv[2:] or ["input", "output"]:

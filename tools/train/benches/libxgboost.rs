@@ -38,7 +38,7 @@ impl Compiled {
     /// None without a Python that can.
     fn make(json: &[u8], folder: &Path, name: &str) -> Option<Self> {
         const SCRIPT: &str = "import sys, treelite, tl2cgen; tl2cgen.export_lib(treelite.frontend.load_xgboost_model(sys.argv[1]), \
-            toolchain='gcc', libpath=sys.argv[2], options=['-O3', '-march=native'])";
+            toolchain='gcc', libpath=sys.argv[2], params={'parallel_comp': 16}, options=['-O3', '-march=native'])";
         let python = std::env::var_os("PAWL_TL2CGEN_PYTHON")?;
         let (model, library) = (folder.join(format!("{name}.json")), folder.join(format!("{name}.so")));
         std::fs::write(&model, json).expect("a file");
