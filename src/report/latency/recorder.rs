@@ -24,7 +24,7 @@ use hdrhistogram::Histogram;
 use super::causes::Causes;
 use super::handover::Slot;
 use super::hop::Hop;
-use super::tally::Tally;
+use super::tally::Tallies;
 use crate::engine::clock::{Stamp, StampClock};
 
 /// Longest span that a histogram tells apart, a minute; longer ones count as this.
@@ -66,7 +66,7 @@ pub struct Frame {
     /// Last instant.
     pub until: Stamp,
     /// Nanoseconds of each hop, by its number.
-    hops: Vec<Tally>,
+    hops: Tallies,
     /// The slowest events, in no order; at most [`OUTLIERS`].
     pub outliers: Vec<Outlier>,
     /// What the system counted for the thread.
@@ -78,7 +78,7 @@ impl Frame {
         Self {
             from: Stamp(0),
             until: Stamp(0),
-            hops: vec![Tally::default(); Hop::COUNT],
+            hops: Tallies::new(Hop::COUNT),
             outliers: Vec::with_capacity(OUTLIERS),
             causes: Causes::default(),
         }
@@ -86,14 +86,14 @@ impl Frame {
 
     /// Forgets everything; keeps the memory.
     pub fn clear(&mut self) {
-        self.hops.iter_mut().for_each(Tally::clear);
+        self.hops.clear();
         self.outliers.clear();
         self.causes = Causes::default();
     }
 
     /// The histogram of a hop.
     pub fn hop(&self, hop: Hop) -> Histogram<u64> {
-        self.hops[hop as usize].histogram()
+        self.hops.histogram(hop as usize)
     }
 }
 
@@ -272,7 +272,7 @@ impl Recorder {
     /// A span that the caller measured itself, nanoseconds.
     #[inline]
     pub fn record(&mut self, hop: Hop, nanos: u64) {
-        self.frame.hops[hop as usize].count(nanos);
+        self.frame.hops.count(hop as usize, nanos);
     }
 
     /// Gives a frame away that is due; for threads that are never idle and end no event.

@@ -13,16 +13,11 @@ const BUCKETS: usize = (29 << HALF) + (1 << HALF);
 
 const _: () = assert!(bucket_of(LONGEST_NS) < BUCKETS);
 
-/// How often spans of each length came.
+/// How often spans of each length came, in several rows that lie in one piece: a row of its own for each would be one
+/// more place in memory to fetch before a span is counted.
 #[derive(Clone)]
-pub(super) struct Tally {
+pub(super) struct Tallies {
     counts: Box<[u64]>,
-}
-
-impl Default for Tally {
-    fn default() -> Self {
-        Self { counts: vec![0; BUCKETS].into_boxed_slice() }
-    }
 }
 
 /// The bucket of a value.
@@ -38,11 +33,16 @@ const fn value_of(bucket: usize) -> u64 {
     ((bucket - (shift << HALF)) as u64) << shift
 }
 
-impl Tally {
-    /// Counts a span; one longer than a minute counts as a minute.
+impl Tallies {
+    /// So many rows of nothing.
+    pub(super) fn new(rows: usize) -> Self {
+        Self { counts: vec![0; rows * BUCKETS].into_boxed_slice() }
+    }
+
+    /// Counts a span in a row; one longer than a minute counts as a minute.
     #[inline]
-    pub(super) fn count(&mut self, nanos: u64) {
-        self.counts[bucket_of(if nanos < LONGEST_NS { nanos } else { LONGEST_NS })] += 1;
+    pub(super) fn count(&mut self, row: usize, nanos: u64) {
+        self.counts[row * BUCKETS + bucket_of(if nanos < LONGEST_NS { nanos } else { LONGEST_NS })] += 1;
     }
 
     /// Forgets everything.
@@ -50,10 +50,12 @@ impl Tally {
         self.counts.fill(0);
     }
 
-    /// The histogram of what was counted.
-    pub(super) fn histogram(&self) -> Histogram<u64> {
+    /// The histogram of what was counted in a row.
+    pub(super) fn histogram(&self, row: usize) -> Histogram<u64> {
         let mut sum = histogram();
-        for (bucket, count) in self.counts.iter().enumerate().filter(|(_, count)| **count > 0) {
+        for (bucket, count) in
+            self.counts[row * BUCKETS..][..BUCKETS].iter().enumerate().filter(|(_, count)| **count > 0)
+        {
             sum.saturating_record_n(value_of(bucket), *count);
         }
         sum
@@ -71,20 +73,21 @@ mod tests {
         fn a_tally_is_the_histogram_of_the_same_values(
             values in proptest::collection::vec(prop_oneof![1u64..300, 1u64..1_000_000, 1u64..90_000_000_000], 1..300),
         ) {
-            let (mut tally, mut reference) = (Tally::default(), histogram());
+            let (mut tallies, mut reference) = (Tallies::new(3), histogram());
             for value in values {
-                tally.count(value);
+                tallies.count(1, value);
                 // Longer than a minute counts as a minute.
                 reference.record(value.min(LONGEST_NS)).unwrap();
             }
-            let ours = tally.histogram();
+            let ours = tallies.histogram(1);
             prop_assert_eq!(ours.len(), reference.len());
             prop_assert_eq!(ours.max(), reference.max());
             for quantile in [0.0, 0.1, 0.5, 0.9, 0.99, 0.999, 1.0] {
                 prop_assert_eq!(ours.value_at_quantile(quantile), reference.value_at_quantile(quantile));
             }
-            tally.clear();
-            prop_assert!(tally.histogram().is_empty());
+            prop_assert!(tallies.histogram(0).is_empty() && tallies.histogram(2).is_empty());
+            tallies.clear();
+            prop_assert!(tallies.histogram(1).is_empty());
         }
 
         #[test]
