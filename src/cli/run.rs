@@ -257,7 +257,8 @@ pub(super) fn signals(seconds: Option<u64>) -> Result<Arc<AtomicUsize>, Failure>
 
 /// Says so, where that does not block, and ends the process from within a signal handler.
 fn end_the_process() -> ! {
-    const WORDS: &[u8] = b"\npawl: told three times: ended where it stood; look at the venue for what is still open\n";
+    const WORDS: &[u8] =
+        b"\npawl: told three times: ended where it stood; if it traded, look at the venue for what is open\n";
     let mut stderr = libc::pollfd { fd: libc::STDERR_FILENO, events: libc::POLLOUT, revents: 0 };
     // SAFETY: one live pollfd and a constant's bytes; the three calls are safe in a signal handler (signal-safety(7)).
     unsafe {

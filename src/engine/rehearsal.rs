@@ -1,7 +1,8 @@
 //! Keeps the way to an order warm. Orders are rare: between two of them their code and tables leave the caches, and
 //! the next one pays for fetching them (measured: two thirds of its time). So while there is nothing to do, an order is
 //! made up from the market as it is now: the model is asked as if a signal were raised, an order manager of its own
-//! enters, is filled and closes. Nothing of it is journalled, sent or remembered by the engine.
+//! enters, is filled and closes. Nothing of it is journalled, sent or remembered by the engine. It always buys: on spot
+//! nothing can be sold first, and both sides are one code.
 
 use crate::core::payload::{Action, Control, ControlCode, Fee, Fill, Quote, Submit};
 use crate::core::{Event, EventKind, InstrumentId, InstrumentTable, Money, Nanos, Payload, Qty, Side, Span};
@@ -9,6 +10,8 @@ use crate::oms::{Oms, OmsParams, OmsParamsError, Outbox};
 use crate::oracle::Oracle;
 use crate::quant::{MarketView, RawSignal};
 
+/// Rounds after which its order manager begins anew: it may rehearse for weeks, and numbers and times must not run out.
+const LIFE: u32 = 1024;
 /// Between two made-up events, so that no limit on orders in a time is met.
 const APART: Span = Span::seconds(60);
 
@@ -19,6 +22,7 @@ pub(super) struct Rehearsal {
     now: Nanos,
     instruments: usize,
     turn: usize,
+    rounds: u32,
 }
 
 impl Rehearsal {
@@ -28,15 +32,23 @@ impl Rehearsal {
         let mut rehearsal = Self {
             oms: Oms::new(&params, instruments, 0)?,
             out: Outbox::new(),
-            now: Nanos(APART.0),
+            now: Nanos::NONE,
             instruments: instruments.len(),
             turn: 0,
+            rounds: 0,
         };
-        let start = Control { code: Some(ControlCode::Start), balance: Money::whole(1_000_000) };
-        let start = start.event(EventKind::Control, InstrumentId(0), Nanos::NONE, rehearsal.now);
-        rehearsal.out.begin(&start);
-        rehearsal.oms.on_control(&start, &mut rehearsal.out);
+        rehearsal.begin_anew();
         Ok(rehearsal)
+    }
+
+    /// Flat, with money, at the beginning of time.
+    fn begin_anew(&mut self) {
+        (self.now, self.rounds) = (Nanos(APART.0), 0);
+        self.oms.begin_anew();
+        let start = Control { code: Some(ControlCode::Start), balance: Money::whole(1_000_000) };
+        let start = start.event(EventKind::Control, InstrumentId(0), Nanos::NONE, self.now);
+        self.out.begin(&start);
+        self.oms.on_control(&start, &mut self.out);
     }
 
     /// The instrument whose turn it is.
@@ -54,9 +66,13 @@ impl Rehearsal {
         oracle: &Oracle,
         mut bytes: impl FnMut(&Event),
     ) -> usize {
+        if self.rounds == LIFE {
+            self.begin_anew();
+        }
+        self.rounds += 1;
+        let signal = RawSignal { side: Side::Buy, ..signal };
         let mut decision = std::hint::black_box(oracle.decide(&signal));
-        let execute = if signal.side == Side::Buy { Action::ExecuteBuy } else { Action::ExecuteSell };
-        decision.action = Some(execute);
+        decision.action = Some(Action::ExecuteBuy);
         let mut orders = 0;
         for (z_score, decision) in [(signal.features.z_score, Some((signal, decision))), (0.0, None)] {
             self.now = self.now.plus(APART);
@@ -91,50 +107,50 @@ mod tests {
     use super::*;
     use crate::core::{ContractKind, InstrumentSpec};
     use crate::quant::Features;
+    use crate::venue::paper::synthetic::specs;
 
-    fn table() -> InstrumentTable {
-        InstrumentTable::new([InstrumentSpec {
-            symbol: "BTCUSDT".into(),
-            tick_size: "0.01".parse().unwrap(),
-            lot_step: "0.00001".parse().unwrap(),
-            min_lot: "0.00001".parse().unwrap(),
-            max_lot: Qty::whole(9000),
-            point_size: "0.01".parse().unwrap(),
-            point_value: Money::from_units(1_000_000),
-            currency: "USDT".into(),
-            contract: ContractKind::Linear,
-        }])
-        .unwrap()
-    }
-
+    /// A hundred lives long, on each kind of contract, with features on both sides of the mean.
     #[test]
-    fn every_round_goes_in_and_out_however_often() {
-        let mut rehearsal = Rehearsal::new(&OmsParams::default(), &table()).unwrap();
-        let quote = Quote {
-            bid: "61837.63".parse().unwrap(),
-            ask: "61837.64".parse().unwrap(),
-            bid_qty: Qty::whole(5),
-            ask_qty: Qty::whole(5),
-        };
-        let balance = rehearsal.oms.balance();
-        for round in 0..100_000 {
-            let side = if round % 2 == 0 { Side::Buy } else { Side::Sell };
-            let z_score = if side == Side::Buy { -2.5 } else { 2.5 };
-            let features = Features {
-                log_return: 0.0,
-                volatility: 1e-4,
-                z_score,
-                adx: 12.0,
-                rsi: 40.0,
-                time_sin: 0.5,
-                volume_delta: 3.0,
+    fn every_round_goes_in_and_out_however_often_and_its_numbers_do_not_run_out() {
+        for contract in [ContractKind::Linear, ContractKind::Spot] {
+            // A lot of one unit, as spot wants it.
+            let unit = |spec: InstrumentSpec| InstrumentSpec {
+                contract,
+                point_value: Money::from_units(spec.point_size.units()),
+                ..spec
             };
-            let mut told = 0;
-            let id = rehearsal.next_instrument();
-            let orders = rehearsal.round(id, &quote, RawSignal { side, features }, &Oracle::open(), |_| told += 1);
-            assert_eq!((orders, told), (2, 2), "round {round}");
+            let table = InstrumentTable::new(specs(1).into_iter().map(unit)).unwrap();
+            let mut rehearsal = Rehearsal::new(&OmsParams::default(), &table).unwrap();
+            let balance = rehearsal.oms.balance();
+            let quote = Quote {
+                bid: "1.08500".parse().unwrap(),
+                ask: "1.08501".parse().unwrap(),
+                bid_qty: Qty::whole(5),
+                ask_qty: Qty::whole(5),
+            };
+            let (rounds, mut highest) = (100 * LIFE + LIFE / 2, 0);
+            for round in 0..rounds {
+                let side = if round % 2 == 0 { Side::Buy } else { Side::Sell };
+                let features = Features {
+                    log_return: 0.0,
+                    volatility: 1e-4,
+                    z_score: if side == Side::Buy { -2.5 } else { 2.5 },
+                    adx: 12.0,
+                    rsi: 40.0,
+                    time_sin: 0.5,
+                    volume_delta: 3.0,
+                };
+                let mut told = 0;
+                let id = rehearsal.next_instrument();
+                let orders = rehearsal.round(id, &quote, RawSignal { side, features }, &Oracle::open(), |order| {
+                    told += 1;
+                    highest = highest.max(Submit::of(order).order.0);
+                });
+                assert_eq!((orders, told), (2, 2), "{contract:?}, round {round}");
+            }
+            assert_eq!(highest, u64::from(2 * LIFE), "{contract:?}: two orders a round, and anew after each life");
+            assert_eq!((rehearsal.oms.balance(), rehearsal.oms.open_lots()), (balance, Qty::ZERO));
+            assert!(!rehearsal.oms.has_orders());
         }
-        assert_eq!((rehearsal.oms.balance(), rehearsal.oms.open_lots()), (balance, Qty::ZERO));
-        assert!(!rehearsal.oms.has_orders());
     }
 }

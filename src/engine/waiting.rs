@@ -124,6 +124,19 @@ mod tests {
     }
 
     #[test]
+    fn a_thread_that_sleeps_never_rehearses_and_one_that_does_not_at_one_quiet_look_in_so_many() {
+        for (waiting, expected) in [(Waiting::Spin, 10), (Waiting::Yield, 10), (Waiting::Park, 0)] {
+            let mut idle = Idle::new(waiting);
+            let times = (0..10 * REHEARSE_EVERY).filter(|_| {
+                // What comes in between does not put it off for ever.
+                idle.reset();
+                idle.is_time_to_rehearse()
+            });
+            assert_eq!(times.count(), expected, "{}", waiting.name());
+        }
+    }
+
+    #[test]
     fn a_wake_up_before_the_sleep_is_not_lost() {
         waker_of_this_thread().wake();
         // Would sleep for an hour, and the test would not end, if the wake-up were lost.

@@ -19,6 +19,13 @@ impl Account {
         Self { start: Money::ZERO, fees: Money::ZERO, realised: vec![Money::ZERO; instruments] }
     }
 
+    /// As it was after [`Account::new`].
+    pub(super) fn begin_anew(&mut self) {
+        let Self { start, fees, realised } = self;
+        (*start, *fees) = (Money::ZERO, Money::ZERO);
+        realised.fill(Money::ZERO);
+    }
+
     pub(super) fn start(&mut self, balance: Money) {
         self.start = balance;
     }

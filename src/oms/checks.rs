@@ -43,6 +43,13 @@ impl RateLimiter {
         Self { sent: vec![Nanos::NONE; limit], next: 0, limit, window: params.order_rate_window }
     }
 
+    /// As it was after [`RateLimiter::new`].
+    pub(super) fn begin_anew(&mut self) {
+        let Self { sent, next, limit: _, window: _ } = self;
+        sent.fill(Nanos::NONE);
+        *next = 0;
+    }
+
     /// Refuses when the order sent `limit` orders ago is still within the window.
     pub(super) fn check(&self, now: Nanos) -> Result<(), Broken> {
         let oldest = self.sent[self.next];

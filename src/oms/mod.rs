@@ -104,6 +104,37 @@ impl Oms {
         })
     }
 
+    /// As it was after [`Oms::new`], in the same memory: for a rehearsal, which goes on for weeks and whose order numbers
+    /// must not run out.
+    pub(crate) fn begin_anew(&mut self) {
+        // By name, so that a new field cannot be forgotten.
+        let Self {
+            params: _,
+            instruments: _,
+            session: _,
+            books,
+            account,
+            rate,
+            guardian,
+            entries_allowed,
+            trust,
+            round,
+            reported_cash,
+            free_cash,
+            beside_cash,
+            orders_sent,
+            intents,
+            next_deadline,
+        } = self;
+        books.fill(Book::default());
+        account.begin_anew();
+        rate.begin_anew();
+        *guardian = GuardianView { last_heard: Nanos::NONE, latched: false };
+        (*entries_allowed, *trust, *round) = (true, Trust::Full, 0);
+        (*reported_cash, *free_cash, *beside_cash) = (None, None, Money::ZERO);
+        (*orders_sent, *intents, *next_deadline) = (0, 0, Nanos::MAX);
+    }
+
     /// The instant at which [`Oms::on_timer`] wants to be called; [`Nanos::MAX`] when none.
     #[inline]
     pub fn next_deadline(&self) -> Nanos {

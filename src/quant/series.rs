@@ -191,7 +191,10 @@ impl Series {
 
     fn raise(&mut self, params: &QuantParams, now: Nanos) -> Option<RawSignal> {
         // While a trend runs the trigger stays armed: the signal may still come when it fades.
-        let signal = self.as_if_raised(now).filter(|signal| signal.features.adx < params.adx_max)?;
+        if self.adx.value() >= params.adx_max {
+            return None;
+        }
+        let signal = self.as_if_raised(now)?;
         self.trigger = Trigger::Fired;
         Some(signal)
     }

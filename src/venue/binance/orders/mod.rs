@@ -337,16 +337,20 @@ impl OrderProtocol {
             self.counters.held_back += 1;
             return Err(reject(RejectCode::RateLimit));
         }
-        let futures = self.params.market == Market::UsdMFutures;
-        let style = PlaceStyle {
-            response: if futures { "RESULT" } else { "FULL" },
-            reduce_only: futures && submit.role == OrderRole::Exit,
-        };
+        let style = self.style(submit.role);
         let stamped = (self.next_id, venue_now.0 / 1_000_000);
         self.encoder.place(&mut self.request, stamped, symbol, side, &submit, style);
         self.tracker.sent(submit.order, now);
         self.remember(Ask::Place { order: submit.order, instrument: id }, now);
         Ok(&self.request)
+    }
+
+    fn style(&self, role: OrderRole) -> PlaceStyle {
+        let futures = self.params.market == Market::UsdMFutures;
+        PlaceStyle {
+            response: if futures { "RESULT" } else { "FULL" },
+            reduce_only: futures && role == OrderRole::Exit,
+        }
     }
 
     /// Encodes an order that was made up, into a buffer that nothing is sent from. Nothing is done where each request is
@@ -358,9 +362,10 @@ impl OrderProtocol {
         if self.encoder.signs() {
             return;
         }
-        let style = PlaceStyle { response: "FULL", reduce_only: false };
+        let submit = Submit::of(order);
+        let style = self.style(submit.role);
         let stamped = (self.next_id, self.clock.venue_time(order.local_ns).0 / 1_000_000);
-        self.encoder.place(&mut self.rehearsed, stamped, symbol, side, &Submit::of(order), style);
+        self.encoder.place(&mut self.rehearsed, stamped, symbol, side, &submit, style);
         std::hint::black_box(&self.rehearsed);
     }
 
