@@ -17,7 +17,7 @@ pub struct Card<'a> {
     /// Command line that made it.
     pub command: String,
     /// Library.
-    pub library: String,
+    pub made_with: String,
     /// Name, digest and rows of each series.
     pub origins: Vec<(String, String, usize)>,
     /// All rows.
@@ -125,7 +125,7 @@ impl Card<'_> {
             name = self.name,
             verdict = verdict(&fitted.judged, &fitted.held, threshold),
             command = self.command,
-            library = self.library,
+            library = self.made_with,
         );
         let _ = write!(
             text,
@@ -247,7 +247,7 @@ impl Card<'_> {
              again before it trades.\n",
             fitted.golden.len(),
             self.name,
-            self.library
+            self.made_with
         );
         text
     }

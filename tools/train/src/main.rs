@@ -168,7 +168,7 @@ fn run(arguments: &TrainArguments) -> Result<(), TrainError> {
     let card = Card {
         name: &stem,
         command: command_line(),
-        library: library.name(),
+        made_with: library.name(),
         origins: origins.iter().map(counted).collect::<Result<_, TrainError>>()?,
         rows: &rows,
         config: &config,

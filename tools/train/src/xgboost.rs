@@ -53,7 +53,7 @@ type Handle = *mut c_void;
 /// The loaded library.
 #[derive(Clone)]
 pub struct Xgboost {
-    library: Arc<Library>,
+    loaded: Arc<Library>,
     version: (i32, i32, i32),
 }
 
@@ -63,7 +63,7 @@ macro_rules! call {
         let name = stringify!($name);
         // SAFETY: the type is that of `xgboost/c_api.h` 3.x for this name; every pointer given lives through the call.
         unsafe {
-            match $library.library.get::<unsafe extern "C" fn($($kind),*) -> c_int>(concat!(stringify!($name), "\0").as_bytes()) {
+            match $library.loaded.get::<unsafe extern "C" fn($($kind),*) -> c_int>(concat!(stringify!($name), "\0").as_bytes()) {
                 Ok(function) if function($($value),*) == 0 => Ok(()),
                 Ok(_) => Err(XgboostError::Call { call: name, message: $library.last_error() }),
                 Err(error) => Err(XgboostError::Call { call: name, message: error.to_string() }),
@@ -103,7 +103,7 @@ impl Xgboost {
             unsafe { version(&raw mut major, &raw mut minor, &raw mut patch) };
         }
         check_version(major, minor, patch)?;
-        Ok(Self { library: Arc::new(library), version: (major, minor, patch) })
+        Ok(Self { loaded: Arc::new(library), version: (major, minor, patch) })
     }
 
     /// `libxgboost 3.4.1`.
@@ -115,7 +115,7 @@ impl Xgboost {
     fn last_error(&self) -> String {
         // SAFETY: `const char* XGBGetLastError()`; the text belongs to the library and is copied at once.
         unsafe {
-            match self.library.get::<unsafe extern "C" fn() -> *const c_char>(b"XGBGetLastError\0") {
+            match self.loaded.get::<unsafe extern "C" fn() -> *const c_char>(b"XGBGetLastError\0") {
                 Ok(function) => {
                     let text = CStr::from_ptr(function()).to_string_lossy().into_owned();
                     // The first line says it; a stack trace follows.
@@ -137,7 +137,7 @@ fn check_version(major: i32, minor: i32, patch: i32) -> Result<()> {
 
 /// Rows with labels, inside libxgboost.
 pub struct Matrix {
-    library: Xgboost,
+    xgboost: Xgboost,
     handle: Handle,
     rows: usize,
 }
@@ -154,7 +154,7 @@ impl Matrix {
             *const f32 = flat.as_ptr(), u64 = rows.len() as u64, u64 = Features::COUNT as u64,
             f32 = f32::NAN, *mut Handle = &raw mut handle,
         ))?;
-        let matrix = Self { library: library.clone(), handle, rows: rows.len() };
+        let matrix = Self { xgboost: library.clone(), handle, rows: rows.len() };
         if !labels.is_empty() {
             call!(library, XGDMatrixSetFloatInfo(
                 Handle = handle, *const c_char = c"label".as_ptr(), *const f32 = labels.as_ptr(), u64 = labels.len() as u64,
@@ -173,7 +173,7 @@ impl Matrix {
 impl Drop for Matrix {
     fn drop(&mut self) {
         // A matrix that cannot be freed is only a leak.
-        let _ = call!(self.library, XGDMatrixFree(Handle = self.handle));
+        let _ = call!(self.xgboost, XGDMatrixFree(Handle = self.handle));
     }
 }
 
@@ -188,7 +188,7 @@ pub enum Kind {
 
 /// A model inside libxgboost.
 pub struct Booster {
-    library: Xgboost,
+    xgboost: Xgboost,
     handle: Handle,
     /// Filled once for single rows: predictions in place want a proxy.
     proxy: Handle,
@@ -231,7 +231,7 @@ impl Booster {
             *const Handle = matrices.as_ptr(), u64 = matrices.len() as u64, *mut Handle = &raw mut handle,
         ))?;
         let created = call!(library, XGProxyDMatrixCreate(*mut Handle = &raw mut proxy));
-        let booster = Self { library: library.clone(), handle, proxy };
+        let booster = Self { xgboost: library.clone(), handle, proxy };
         created.map(|()| booster)
     }
 
@@ -240,7 +240,7 @@ impl Booster {
     /// # Errors
     /// libxgboost refuses.
     pub fn update(&mut self, round: i32, matrix: &Matrix) -> Result<()> {
-        call!(self.library, XGBoosterUpdateOneIter(Handle = self.handle, c_int = round, Handle = matrix.handle))
+        call!(self.xgboost, XGBoosterUpdateOneIter(Handle = self.handle, c_int = round, Handle = matrix.handle))
     }
 
     /// The first `rounds` rounds as a model of their own.
@@ -249,11 +249,11 @@ impl Booster {
     /// There are not so many.
     pub fn first_rounds(&self, rounds: i32) -> Result<Self> {
         let mut sliced = ptr::null_mut();
-        call!(self.library, XGBoosterSlice(
+        call!(self.xgboost, XGBoosterSlice(
             Handle = self.handle, c_int = 0, c_int = rounds, c_int = 1, *mut Handle = &raw mut sliced,
         ))?;
-        let mut booster = Self { library: self.library.clone(), handle: sliced, proxy: ptr::null_mut() };
-        call!(self.library, XGProxyDMatrixCreate(*mut Handle = &raw mut booster.proxy))?;
+        let mut booster = Self { xgboost: self.xgboost.clone(), handle: sliced, proxy: ptr::null_mut() };
+        call!(self.xgboost, XGProxyDMatrixCreate(*mut Handle = &raw mut booster.proxy))?;
         Ok(booster)
     }
 
@@ -264,7 +264,7 @@ impl Booster {
     pub fn predict(&self, matrix: &Matrix, kind: Kind) -> Result<Vec<f32>> {
         let configuration = configuration(kind, "\"training\":false")?;
         let (mut shape, mut dimensions, mut values) = (ptr::null(), 0u64, ptr::null());
-        call!(self.library, XGBoosterPredictFromDMatrix(
+        call!(self.xgboost, XGBoosterPredictFromDMatrix(
             Handle = self.handle, Handle = matrix.handle, *const c_char = configuration.as_ptr(),
             *mut *const u64 = &raw mut shape, *mut u64 = &raw mut dimensions, *mut *const f32 = &raw mut values,
         ))?;
@@ -288,7 +288,7 @@ impl Booster {
             Features::COUNT
         ))?;
         let (mut shape, mut dimensions, mut values) = (ptr::null(), 0u64, ptr::null());
-        call!(self.library, XGBoosterPredictFromDense(
+        call!(self.xgboost, XGBoosterPredictFromDense(
             Handle = self.handle, *const c_char = array.as_ptr(), *const c_char = configuration.as_ptr(), Handle = self.proxy,
             *mut *const u64 = &raw mut shape, *mut u64 = &raw mut dimensions, *mut *const f32 = &raw mut values,
         ))?;
@@ -304,7 +304,7 @@ impl Booster {
         let configuration = c_text(&format!("{{\"importance_type\":\"{kind}\"}}"))?;
         let (mut count, mut names) = (0u64, ptr::null::<*const c_char>());
         let (mut dimensions, mut shape, mut scores) = (0u64, ptr::null::<u64>(), ptr::null::<f32>());
-        call!(self.library, XGBoosterFeatureScore(
+        call!(self.xgboost, XGBoosterFeatureScore(
             Handle = self.handle, *const c_char = configuration.as_ptr(),
             *mut u64 = &raw mut count, *mut *const *const c_char = &raw mut names,
             *mut u64 = &raw mut dimensions, *mut *const u64 = &raw mut shape, *mut *const f32 = &raw mut scores,
@@ -329,13 +329,13 @@ impl Booster {
         // A slice forgets the names.
         let names: Vec<CString> = Features::NAMES.iter().filter_map(|name| CString::new(*name).ok()).collect();
         let mut pointers: Vec<*const c_char> = names.iter().map(|name| name.as_ptr()).collect();
-        call!(self.library, XGBoosterSetStrFeatureInfo(
+        call!(self.xgboost, XGBoosterSetStrFeatureInfo(
             Handle = self.handle, *const c_char = c"feature_name".as_ptr(),
             *mut *const c_char = pointers.as_mut_ptr(), u64 = pointers.len() as u64,
         ))?;
         let configuration = c_text(&format!("{{\"format\":\"{format}\"}}"))?;
         let (mut length, mut bytes) = (0u64, ptr::null::<c_char>());
-        call!(self.library, XGBoosterSaveModelToBuffer(
+        call!(self.xgboost, XGBoosterSaveModelToBuffer(
             Handle = self.handle, *const c_char = configuration.as_ptr(),
             *mut u64 = &raw mut length, *mut *const c_char = &raw mut bytes,
         ))?;
@@ -347,9 +347,9 @@ impl Booster {
 impl Drop for Booster {
     fn drop(&mut self) {
         // What cannot be freed is only a leak.
-        let _ = call!(self.library, XGBoosterFree(Handle = self.handle));
+        let _ = call!(self.xgboost, XGBoosterFree(Handle = self.handle));
         if !self.proxy.is_null() {
-            let _ = call!(self.library, XGDMatrixFree(Handle = self.proxy));
+            let _ = call!(self.xgboost, XGDMatrixFree(Handle = self.proxy));
         }
     }
 }
