@@ -50,14 +50,8 @@ pub use process::{ProcessHandle, ProcessIdentity};
 pub use progress::Progress;
 pub use watch::GuardianWatch;
 
-/// CLOCK_MONOTONIC in nanoseconds: the same clock in every process, and no step of the date moves it.
-#[inline]
-pub fn monotonic_ns() -> u64 {
-    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-    // SAFETY: a valid timespec; this clock always exists.
-    unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &raw mut time) };
-    time.tv_sec as u64 * crate::core::time::SECOND + time.tv_nsec as u64
-}
+/// The clock that pages are dated by: the same in every process, and no step of the date moves it.
+pub use crate::engine::clock::monotonic_ns;
 
 /// Where the pages are when no folder is named: `/dev/shm/pawl-<uid>-<digest of the state folder's path>`,
 /// so that two accounts on one machine do not meet.

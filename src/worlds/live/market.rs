@@ -37,6 +37,8 @@ struct Looks {
     spans: Spans,
     /// When every socket had been looked at to its end, at the latest.
     empty: Nanos,
+    /// When the clocks of events and of stamps last met.
+    meeting: Meeting,
     /// The read that brought the last event.
     read: Nanos,
     reads: u64,
@@ -44,7 +46,8 @@ struct Looks {
 
 impl<M: MarketWire> LiveMarket<M> {
     pub(super) fn new(wire: M, poller: Option<Poller>, room: Arc<Room>, spans: Spans) -> Self {
-        let looks = Looks { spans, empty: Nanos::NONE, read: Nanos::NONE, reads: 0 };
+        let meeting = Meeting::now(spans.clock());
+        let looks = Looks { spans, empty: Nanos::NONE, meeting, read: Nanos::NONE, reads: 0 };
         Self { wire, poller, room, looks, withheld: 0, last: Nanos::NONE }
     }
 
@@ -87,23 +90,23 @@ impl<M: MarketWire> MarketSide for LiveMarket<M> {
     #[inline]
     fn poll(&mut self, intake: &mut Intake) -> Activity {
         let Self { wire, room, looks, withheld, last, .. } = self;
-        let meeting = Meeting::now(looks.spans.clock());
+        let now = looks.meeting.look(looks.spans.clock());
         let mut brought = false;
-        let more = wire.poll(meeting.time(), &mut |mut event| {
+        let more = wire.poll(now, &mut |mut event| {
             brought = true;
             looks.on_event(&event);
             if room.withholds(&event) {
                 *withheld += 1;
                 return;
             }
-            let arrived = meeting.stamp(event.local_ns, looks.spans.clock());
+            let arrived = looks.meeting.stamp(event.local_ns, looks.spans.clock());
             event.local_ns = event.local_ns.max(*last);
             *last = event.local_ns;
             intake.push(event, arrived);
         });
         if !more {
             // The look that found nothing came after the last read.
-            looks.empty = if brought { looks.read.max(meeting.time()) } else { meeting.time() };
+            looks.empty = if brought { looks.read.max(now) } else { now };
         }
         if more || brought { Activity::Busy } else { Activity::Idle }
     }
