@@ -66,7 +66,7 @@ pub(super) struct BacktestArguments {
 /// Where the market events come from.
 enum Market {
     Files(Box<Source>),
-    Journal(crate::journal::StreamReader),
+    Journal(Box<crate::journal::StreamReader>),
 }
 
 impl Market {
@@ -122,7 +122,7 @@ fn open_market(arguments: &BacktestArguments, config: &Config) -> Result<(Market
     {
         let session = SessionReader::open(folder)?;
         let instruments = InstrumentTable::new(session.info().instruments.iter().cloned())?;
-        return Ok((Market::Journal(session.stream(StreamName::Input)?), instruments));
+        return Ok((Market::Journal(Box::new(session.stream(StreamName::Input)?)), instruments));
     }
     let options =
         Options { format: arguments.format, on_bad_line: arguments.on_bad_line, symbol: arguments.symbol.clone() };

@@ -40,6 +40,8 @@ pub fn crc32c_record(words: [u64; 7], tail: u32) -> u32 {
     crc32c_record_portable(words, tail)
 }
 
+#[cold]
+#[inline(never)]
 fn crc32c_record_portable(words: [u64; 7], tail: u32) -> u32 {
     let mut bytes = [0u8; 60];
     for (chunk, word) in bytes.chunks_exact_mut(8).zip(words) {

@@ -5,6 +5,7 @@
 pub mod codes;
 pub mod crc;
 pub mod event;
+pub(crate) mod fetch;
 pub mod fixed;
 pub mod instrument;
 pub mod payload;

@@ -27,6 +27,7 @@
 //! | `select`, `fields` | both streams as one story; a record as named, typed values |
 //! | `info`, `compress`, `parquet` | a session in numbers; closed segments made small; other people's tables |
 
+mod ahead;
 mod compress;
 mod disk;
 mod error;

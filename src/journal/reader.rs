@@ -2,14 +2,17 @@
 
 use std::path::{Path, PathBuf};
 
+use super::ahead::MapAhead;
 use super::segment::{self, Opened};
 use super::{FORMAT_VERSION, JournalError, SESSION_FILE, SessionInfo, StreamName, writer};
 use crate::core::crc::crc32c_portable;
 use crate::core::{EVENT_BYTES, Event, EventError};
 
-/// Records between the one that is checked and the one that is fetched from memory: 2 KiB, half a page, where the
-/// processor's own prefetching ends.
-const FETCHED: usize = 32;
+/// Records between the one that is checked and the one that is fetched from memory: a page, where the processor's own
+/// prefetching ends.
+const FETCHED: usize = 64;
+/// A read of more records than this is worth a helper thread.
+const LONG: usize = 1 << 16;
 
 /// Opens a session.
 #[derive(Debug)]
@@ -101,7 +104,21 @@ impl SessionReader {
             let expected = format!("{} segment 1 starting at record 1", stream.name());
             return Err(JournalError::Segment { path: opened.path, expected, found });
         }
-        Ok(StreamReader { directory, stream, session, number, opened, next, sequence, total, failed: false })
+        let mut reader = StreamReader {
+            directory,
+            stream,
+            session,
+            number,
+            opened,
+            next,
+            sequence,
+            total,
+            failed: false,
+            helper: None,
+            upcoming: None,
+        };
+        reader.map_ahead();
+        Ok(reader)
     }
 
     fn open_segment(&self, stream: StreamName, number: u64) -> Result<Opened, JournalError> {
@@ -130,6 +147,11 @@ pub struct StreamReader {
     sequence: u64,
     total: u64,
     failed: bool,
+    /// None until the read turns out to be long.
+    helper: Option<MapAhead>,
+    /// The next segment, where the helper is to map it in time. Only one that holds records: an empty one may yet be
+    /// replaced.
+    upcoming: Option<Opened>,
 }
 
 impl StreamReader {
@@ -145,7 +167,8 @@ impl StreamReader {
                 Ok(true) => {}
                 Ok(false) => return None,
                 Err(error) => {
-                    self.failed = true;
+                    // No record is at this place: from here on none is found.
+                    (self.failed, self.next) = (true, usize::MAX);
                     return Some(Err(error));
                 }
             }
@@ -156,11 +179,11 @@ impl StreamReader {
     /// as long as little is done between them.
     #[inline]
     fn next_good(&mut self) -> Option<Event> {
-        let slot = self.opened.slots().get(self.next).filter(|_| !self.failed)?;
+        let slot = self.opened.slots().get(self.next)?;
         slot.fetch_ahead(FETCHED);
         let event = Event::from_words(slot.load()?).ok().filter(|event| event.sequence == self.sequence + 1)?;
         self.next += 1;
-        self.sequence += 1;
+        self.sequence = event.sequence;
         Some(event)
     }
 
@@ -204,7 +227,10 @@ impl StreamReader {
             return Ok(true);
         }
         let number = self.number + 1;
-        let Some(opened) = self.open_next(number)? else { return Ok(false) };
+        let upcoming = self.upcoming.take().filter(|opened| opened.header.number == number);
+        let Some(opened) = upcoming.map_or_else(|| self.open_next(number), |opened| Ok(Some(opened)))? else {
+            return Ok(false);
+        };
         opened.check(self.stream, number, self.session)?;
         let continues = opened.header.first == self.sequence + 1;
         if within && !(continues && opened.header.life > self.opened.header.life) {
@@ -216,8 +242,35 @@ impl StreamReader {
             let (expected, found) = (name(self.sequence + 1), name(opened.header.first));
             return Err(JournalError::Segment { path: opened.path, expected, found });
         }
-        (self.opened, self.number, self.next) = (opened, number, 0);
+        let left = std::mem::replace(&mut self.opened, opened);
+        (self.number, self.next) = (number, 0);
+        self.map_ahead();
+        // Last: it may take its time.
+        if let Some(helper) = &self.helper {
+            left.leave(helper);
+        }
         Ok(true)
+    }
+
+    /// Where much is left of the present segment, its pages are mapped ahead.
+    fn map_ahead(&mut self) {
+        if !self.opened.slots().get(self.next + LONG).is_some_and(super::slot::Slot::is_committed) {
+            return;
+        }
+        if self.helper.is_none() {
+            self.helper = MapAhead::begin();
+            if let Some(helper) = &self.helper {
+                self.opened.map_ahead(helper, self.next);
+            }
+        }
+        let Some(helper) = &self.helper else { return };
+        // Whatever is wrong with it is told when its turn has come.
+        let upcoming = segment::open_plain(&self.directory, self.stream, self.number + 1).ok().flatten();
+        let upcoming = upcoming.filter(|opened| opened.slots().first().is_some_and(super::slot::Slot::is_committed));
+        if let Some(opened) = &upcoming {
+            opened.map_ahead(helper, 0);
+        }
+        self.upcoming = upcoming;
     }
 
     /// The segment with this number, if there is one. A later one must not stand in for it: without

@@ -4,9 +4,11 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use memmap2::{Advice, Mmap, MmapMut, MmapRaw};
 
+use super::ahead::MapAhead;
 use super::slot::Slot;
 use super::sync::AtomicU64;
 use super::{JournalError, StreamName, disk};
@@ -278,10 +280,20 @@ pub(super) fn shortened(records: usize) -> u64 {
 pub(super) struct Opened {
     pub(super) header: Header,
     pub(super) path: PathBuf,
-    map: Mmap,
+    map: Arc<Mmap>,
 }
 
 impl Opened {
+    /// The helper maps what the reader comes to from its `next`-th record on.
+    pub(super) fn map_ahead(&self, helper: &MapAhead, next: usize) {
+        helper.map(&self.map, (HEADER + next * EVENT_BYTES) / PAGE * PAGE);
+    }
+
+    /// The helper unmaps it.
+    pub(super) fn leave(self, helper: &MapAhead) {
+        helper.leave(self.map);
+    }
+
     /// Its slots, written or not.
     #[inline]
     pub(super) fn slots(&self) -> &[Slot] {
@@ -337,18 +349,24 @@ impl Opened {
 
 /// Opens a segment, compressed or not; `None` when there is no such file.
 pub(super) fn open(directory: &Path, stream: StreamName, number: u64) -> Result<Option<Opened>, JournalError> {
+    if let Some(opened) = open_plain(directory, stream, number)? {
+        return Ok(Some(opened));
+    }
+    let path = compressed_path(directory, stream, number);
+    there(&path)?.map(|file| inflate(file, path)).transpose()
+}
+
+/// Opens a segment that is not compressed; `None` when there is no such file.
+pub(super) fn open_plain(directory: &Path, stream: StreamName, number: u64) -> Result<Option<Opened>, JournalError> {
     let path = path(directory, stream, number);
-    match File::open(&path) {
-        Ok(file) => map(&file, path).map(Some),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            let path = compressed_path(directory, stream, number);
-            match File::open(&path) {
-                Ok(file) => inflate(file, path).map(Some),
-                Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-                Err(error) => Err(JournalError::io("open", &path)(error)),
-            }
-        }
-        Err(error) => Err(JournalError::io("open", &path)(error)),
+    there(&path)?.map(|file| map(&file, path)).transpose()
+}
+
+fn there(path: &Path) -> Result<Option<File>, JournalError> {
+    match File::open(path) {
+        Ok(file) => Ok(Some(file)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(JournalError::io("open", path)(error)),
     }
 }
 
@@ -387,7 +405,7 @@ fn inflate(mut file: File, path: PathBuf) -> Result<Opened, JournalError> {
 
 fn opened(map: Mmap, path: PathBuf) -> Result<Opened, JournalError> {
     match Header::decode(&map) {
-        Ok(header) => Ok(Opened { header, path, map }),
+        Ok(header) => Ok(Opened { header, path, map: Arc::new(map) }),
         Err((expected, found)) => Err(JournalError::Segment { path, expected, found }),
     }
 }

@@ -7,6 +7,7 @@
 use std::sync::atomic::Ordering;
 
 use super::sync::{AtomicU64, UnsafeCell};
+use crate::core::fetch::fetch_at;
 
 /// 64 bytes of a segment, as both sides see them. Words are little-endian in memory.
 #[repr(C, align(64))]
@@ -51,14 +52,7 @@ impl Slot {
     /// Asks for the cache line of the slot that is `distance` slots on, if there is one: a hint that reads nothing.
     #[inline]
     pub(super) fn fetch_ahead(&self, distance: usize) {
-        #[cfg(all(target_arch = "x86_64", not(miri), not(loom)))]
-        {
-            use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-            // SAFETY: a prefetch has no effect that a program can see, and an address that is not mapped is allowed.
-            unsafe { _mm_prefetch::<_MM_HINT_T0>(std::ptr::from_ref(self).wrapping_add(distance).cast()) };
-        }
-        #[cfg(not(all(target_arch = "x86_64", not(miri), not(loom))))]
-        let _ = distance;
+        fetch_at(std::ptr::from_ref(self).wrapping_add(distance).cast(), 1);
     }
 
     /// True once a record is here.

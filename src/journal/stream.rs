@@ -10,7 +10,8 @@ use super::disk::Trouble;
 use super::keeper::Keeper;
 use super::slot::Slot;
 use super::{Health, JournalError, StreamName};
-use crate::core::{Event, EventKind};
+use crate::core::fetch::fetch_at;
+use crate::core::{EVENT_BYTES, Event, EventKind};
 
 /// What the hot side and its keeper share.
 pub(super) struct Link {
@@ -118,6 +119,12 @@ impl StreamWriter {
         } else {
             Health::Good
         }
+    }
+
+    /// Asks for the memory that the next records go to.
+    #[inline]
+    pub fn fetch_next(&self, records: usize) {
+        fetch_at(self.next.cast(), records * EVENT_BYTES);
     }
 
     /// What is wrong with the disk, for the alert.
