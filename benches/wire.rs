@@ -5,6 +5,8 @@
 #![expect(missing_docs, reason = "criterion_group makes undocumented functions")]
 
 use std::hint::black_box;
+use std::io::Read;
+use std::net::{TcpListener, TcpStream};
 use std::time::Instant;
 
 use criterion::{Criterion, criterion_group, criterion_main};
@@ -174,94 +176,179 @@ impl Probe for Marks {
 /// The parts of the way from a frame to its order's bytes.
 const PARTS: [&str; 6] = ["frame to event", "feed", "quant", "oracle", "order manager", "order to bytes"];
 
-/// The synthetic market's quotes as frames, through decoder, engine and order encoder. The way that
-/// counts is that of the inputs that end in an order; its parts are told apart. The first orders find
-/// nothing in any cache and touch their code's pages for the first time: they are told by themselves.
-/// A frame is copied into the buffer before its time begins, as the read of a socket leaves it. Every other stretch of
-/// frames goes without rehearsals, as the engine does in `park`.
-fn fused(_: &mut Criterion) {
-    const FIRST: usize = 20;
-    /// Frames between two rehearsals, and between changes from without to with them: the machine's noise meets both alike.
-    const REHEARSED: usize = 64;
-    const TURN: usize = 1 << 14;
-    let test = std::env::args().any(|argument| argument == "--test");
-    let mut out = Outbox::new();
-    let mut engine = common::engine(&mut out);
-    let mut decoder = MarketDecoder::new(SymbolTable::new(&table(), |_| None));
-    let mut protocol = protocol(Signer::from_ed25519_seed(&[1; 32]).unwrap());
-    let [mut first, mut no_order, mut rehearsal] = [(); 3].map(|()| common::histogram());
-    let mut ways = [(); 2].map(|()| (common::histogram(), PARTS.map(|_| common::histogram())));
-    let (mut pending, mut orders) = (Vec::with_capacity(16), 0);
-    let mut buffer = Vec::with_capacity(4096);
-    for (number, (local, frame)) in common::frames(if test { 400_000 } else { usize::MAX }).enumerate() {
-        // Looking at the clock between the parts takes time of its own: the whole way is timed on other frames.
-        let (warm, in_parts) = (number / TURN % 2 == 1, number / TURN / 2 % 2 == 1);
-        if warm && number % REHEARSED == 0 {
-            let begin = Instant::now();
-            if engine.rehearse(|order| protocol.rehearse(order)) {
-                rehearsal.saturating_record(begin.elapsed().as_nanos() as u64);
-            }
+/// What the thread did before a frame came: that decides what the processor's caches hold.
+const BEFORE: [&str; 3] = ["right behind other frames", "after a quiet time", "after a quiet time with rehearsals"];
+
+/// Looks that find nothing between two rehearsals, as the engine's waiting has it.
+const QUIET_LOOKS: u64 = 64;
+
+/// Decoder, engine and order encoder.
+struct Way {
+    decoder: MarketDecoder,
+    engine: Engine,
+    protocol: OrderProtocol,
+    out: Outbox,
+    orders: Vec<Event>,
+}
+
+/// The clock at the beginning, between the parts and at the end.
+type Times = [Option<Instant>; 7];
+
+impl Way {
+    fn new() -> Self {
+        let mut out = Outbox::new();
+        Self {
+            engine: common::engine(&mut out),
+            decoder: MarketDecoder::new(SymbolTable::new(&table(), |_| None)),
+            protocol: protocol(Signer::from_ed25519_seed(&[1; 32]).unwrap()),
+            out,
+            orders: Vec::with_capacity(16),
         }
-        buffer.clear();
-        buffer.extend_from_slice(frame.as_bytes());
+    }
+
+    /// One frame, until its order's bytes are there. Looking at the clock between the parts takes time of its own: the
+    /// whole way is timed without.
+    fn frame(&mut self, frame: &[u8], local: Nanos, in_parts: bool) -> Times {
+        let Self { decoder, engine, protocol, out, orders } = self;
         let (begin, mut marks, mut decoded, mut decided) = (Instant::now(), Marks([None; 4]), None, None);
-        decoder.text(&buffer, local, &mut |event| {
+        decoder.text(frame, local, &mut |event| {
             if in_parts {
                 decoded = Some(Instant::now());
-                engine.on_event(&event, &mut out, &mut marks);
+                engine.on_event(&event, out, &mut marks);
             } else {
-                engine.on_event(&event, &mut out, &mut NoProbe);
+                engine.on_event(&event, out, &mut NoProbe);
             }
             for command in out.events().iter().filter(|event| event.kind == EventKind::Submit) {
                 decided = in_parts.then(Instant::now);
                 black_box(protocol.submit(command, local).map_or(0, <[u8]>::len));
-                pending.push(*command);
+                orders.push(*command);
             }
         });
-        let end = Instant::now();
-        let nanos = |from: Instant, to: Instant| to.duration_since(from).as_nanos() as u64;
-        let (whole, parts) = &mut ways[usize::from(warm)];
-        match decided {
-            _ if pending.is_empty() => no_order.saturating_record(nanos(begin, end)),
-            _ if orders < FIRST => first.saturating_record(nanos(begin, end)),
-            None => whole.saturating_record(nanos(begin, end)),
-            Some(decided) => {
-                let ends = [decoded, marks.0[0], marks.0[1], marks.0[2], Some(decided), Some(end)];
-                let mut from = begin;
-                for (part, to) in parts.iter_mut().zip(ends) {
-                    // An exit asks no oracle.
-                    let Some(to) = to else { continue };
-                    part.saturating_record(nanos(from, to));
-                    from = to;
-                }
-            }
+        let [feed, quant, oracle, _] = marks.0;
+        [Some(begin), decoded, feed, quant, oracle, decided, Some(Instant::now())]
+    }
+
+    /// Its orders fill; how many there were.
+    fn fill(&mut self, local: Nanos) -> usize {
+        let Self { engine, out, orders, .. } = self;
+        orders.drain(..).map(|command| fill(engine, &command, local, out)).count()
+    }
+
+    fn rehearse(&mut self) {
+        let Self { engine, protocol, out, .. } = self;
+        engine.rehearse(out, |order| protocol.rehearse(order));
+    }
+}
+
+/// Two sockets on which nothing comes, looked at as the engine does while nothing comes.
+struct QuietSockets {
+    ours: [TcpStream; 2],
+    _theirs: [TcpStream; 2],
+}
+
+impl QuietSockets {
+    fn new() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let ours = [(); 2].map(|()| TcpStream::connect(listener.local_addr().unwrap()).unwrap());
+        let theirs = [(); 2].map(|()| listener.accept().unwrap().0);
+        for socket in &ours {
+            socket.set_nonblocking(true).unwrap();
         }
-        orders += pending.len();
-        for command in pending.drain(..) {
-            fill(&mut engine, &command, local, &mut out);
+        Self { ours, _theirs: theirs }
+    }
+
+    fn look(&mut self, times: u64) {
+        for _ in 0..times {
+            for socket in &mut self.ours {
+                assert!(socket.read(&mut [0; 4096]).is_err(), "nothing was sent");
+            }
+            black_box((Instant::now(), Instant::now()));
         }
     }
-    let show = |name: &str, histogram: &Histogram<u64>, budget: &str| {
-        let at = |quantile| histogram.value_at_quantile(quantile);
-        println!(
-            "{name}: n {}, p50 {} ns, p90 {} ns, p99 {} ns, p99.9 {} ns, max {} ns (budget {budget})",
-            histogram.len(),
-            at(0.5),
-            at(0.9),
-            at(0.99),
-            at(0.999),
-            histogram.max()
-        );
-    };
-    for (how, (whole, parts)) in ["not rehearsed", "rehearsed while idle"].iter().zip(&ways) {
-        show(&format!("frame in, order bytes out, fused, {how}"), whole, "1 us p50, 5 us p99.9");
+}
+
+/// The synthetic market's quotes as frames, through decoder, engine and order encoder. The way that counts is that of
+/// the frames that end in an order. They are rare, and what was done before decides how long they take: a first run
+/// finds out which they are, and before each of them the thread does what a live one would. A frame is copied into the
+/// buffer before its time begins, as the read of a socket leaves it.
+fn fused(_: &mut Criterion) {
+    let test = std::env::args().any(|argument| argument == "--test");
+    let count = if test { 400_000 } else { usize::MAX };
+    let (mut way, mut with_order) = (Way::new(), Vec::new());
+    for (number, (local, frame)) in common::frames(count).enumerate() {
+        way.frame(frame.as_bytes(), local, false);
+        if way.fill(local) > 0 {
+            with_order.push(number);
+        }
+    }
+    let mut ways = BEFORE.map(|_| (common::histogram(), PARTS.map(|_| common::histogram())));
+    let mut sockets = QuietSockets::new();
+    // In each run another of them is timed after another time before it, in parts or whole.
+    for run in 0..if test { 1 } else { 2 * BEFORE.len() } {
+        let (mut way, mut next, mut buffer) = (Way::new(), 0, Vec::with_capacity(4096));
+        for (number, (local, frame)) in common::frames(count).enumerate() {
+            let ends_in_order = with_order.get(next) == Some(&number);
+            let (before, in_parts) = ((next + run) % BEFORE.len(), (next + run) / BEFORE.len() % 2 == 1);
+            // The frame comes at any time between two rehearsals.
+            let quiet = number as u64 * 2_654_435_761 % QUIET_LOOKS;
+            match before {
+                _ if !ends_in_order => {}
+                0 => {}
+                1 => sockets.look(2 * QUIET_LOOKS + quiet),
+                _ => {
+                    for looks in [QUIET_LOOKS, QUIET_LOOKS, quiet] {
+                        sockets.look(looks);
+                        if looks == QUIET_LOOKS {
+                            way.rehearse();
+                        }
+                    }
+                }
+            }
+            buffer.clear();
+            buffer.extend_from_slice(frame.as_bytes());
+            let times = way.frame(&buffer, local, ends_in_order && in_parts);
+            assert_eq!(way.fill(local) > 0, ends_in_order, "the engine decides the same in each run");
+            if ends_in_order {
+                next += 1;
+                record(&mut ways[before], &times, in_parts);
+            }
+        }
+    }
+    for (before, (whole, parts)) in BEFORE.iter().zip(&ways) {
+        show(&format!("frame in, order bytes out, fused, {before}"), whole, "1 us p50, 5 us p99.9");
         for (name, part) in PARTS.iter().zip(parts) {
             show(&format!("  of it {name}"), part, "none");
         }
     }
-    show("a rehearsal of two orders", &rehearsal, "none");
-    show("  the first twenty, not in the above", &first, "none");
-    show("frame in, no order", &no_order, "none");
+}
+
+fn record((whole, parts): &mut (Histogram<u64>, [Histogram<u64>; 6]), times: &Times, in_parts: bool) {
+    let nanos = |from: Instant, to: Instant| to.duration_since(from).as_nanos() as u64;
+    let (Some(begin), Some(end)) = (times[0], times[6]) else { unreachable!("both are always there") };
+    if !in_parts {
+        return whole.saturating_record(nanos(begin, end));
+    }
+    let mut from = begin;
+    for (part, to) in parts.iter_mut().zip(&times[1..]) {
+        // An exit asks no oracle.
+        if let Some(to) = *to {
+            part.saturating_record(nanos(from, to));
+            from = to;
+        }
+    }
+}
+
+fn show(name: &str, histogram: &Histogram<u64>, budget: &str) {
+    let at = |quantile| histogram.value_at_quantile(quantile);
+    println!(
+        "{name}: n {}, p50 {} ns, p90 {} ns, p99 {} ns, p99.9 {} ns, max {} ns (budget {budget})",
+        histogram.len(),
+        at(0.5),
+        at(0.9),
+        at(0.99),
+        at(0.999),
+        histogram.max()
+    );
 }
 
 /// An order fills whole, at its limit and for nothing, so that the next can come.

@@ -33,7 +33,7 @@ fn decisions(events: &[Event], rehearse_every: usize) -> (Vec<Event>, usize) {
     for (number, event) in events.iter().enumerate() {
         if rehearse_every > 0 && number % rehearse_every == 0 {
             let mut told = 0;
-            let did = engine.rehearse(|order| {
+            let did = engine.rehearse(&out, |order| {
                 assert_eq!(order.kind, EventKind::Submit);
                 told += 1;
             });

@@ -51,7 +51,7 @@ fn a_hundred_thousand_ticks_with_orders_and_fills_allocate_nothing() {
     let mut run = |events: &[Event]| {
         for (number, event) in events.iter().enumerate() {
             if number % 64 == 0 {
-                rehearsed += u32::from(engine.rehearse(|_| ()));
+                rehearsed += u32::from(engine.rehearse(&out, |_| ()));
             }
             while let Some(report) = venue.take_due(event.local_ns) {
                 engine.on_event(&report, &mut out, &mut NoProbe);

@@ -228,13 +228,15 @@ impl Engine {
     }
 
     /// Makes up an order from the market as it is now and forgets it, so that the next real one finds its code and tables
-    /// in the caches. Changes nothing that counts. `bytes` may encode each made-up order, and must not send it. False
+    /// in the caches; its decisions will go to `out`. Changes nothing that counts. `bytes` may encode each made-up order, and must not send it. False
     /// where there is nothing to rehearse with: no quote yet, or a feature is undefined.
-    pub fn rehearse(&mut self, bytes: impl FnMut(&Event)) -> bool {
+    pub fn rehearse(&mut self, out: &Outbox, bytes: impl FnMut(&Event)) -> bool {
         let Some(rehearsal) = &mut self.rehearsal else { return false };
         let id = rehearsal.next_instrument();
         let Some((quote, quoted)) = self.oms.quote(id) else { return false };
         let Some(signal) = self.quant.as_if_raised(id, quoted) else { return false };
+        self.oms.fetch(id);
+        out.fetch();
         rehearsal.round(id, &quote, signal, &self.oracle, bytes) > 0
     }
 

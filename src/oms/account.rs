@@ -1,5 +1,6 @@
 //! The account and the trade ledger: balance, fees, and what each closed trade earned.
 
+use crate::core::fetch::fetch;
 use crate::core::payload::{AlertCode, ExitReason, Fill, TradeClosed, TradeCosts, TradeOpened};
 use crate::core::{EventKind, InstrumentId, Money, Nanos, Price, Qty, Side};
 
@@ -24,6 +25,11 @@ impl Account {
         let Self { start, fees, realised } = self;
         (*start, *fees) = (Money::ZERO, Money::ZERO);
         realised.fill(Money::ZERO);
+    }
+
+    /// Asks for its memory.
+    pub(super) fn fetch(&self) {
+        fetch::<[Money]>(&self.realised);
     }
 
     pub(super) fn start(&mut self, balance: Money) {

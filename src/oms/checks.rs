@@ -2,6 +2,7 @@
 //!
 //! Exits pass none of them: a check must never stand between a position and its end.
 
+use crate::core::fetch::fetch;
 use crate::core::payload::Refusal;
 use crate::core::{Instrument, Money, Nanos, Price, Qty, Side, Span};
 
@@ -41,6 +42,13 @@ impl RateLimiter {
     pub(super) fn new(params: &OmsParams) -> Self {
         let limit = params.max_orders.min(MAX_ORDER_RATE) as usize;
         Self { sent: vec![Nanos::NONE; limit], next: 0, limit, window: params.order_rate_window }
+    }
+
+    /// Asks for the memory that the next entry's time goes to.
+    pub(super) fn fetch(&self) {
+        if let Some(place) = self.sent.get(self.next) {
+            fetch(place);
+        }
     }
 
     /// As it was after [`RateLimiter::new`].

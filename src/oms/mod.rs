@@ -18,6 +18,7 @@ mod params;
 mod position;
 mod reconcile;
 
+use crate::core::fetch::fetch;
 use crate::core::payload::{
     Action, AlertCode, AlertRecord, Control, ControlCode, Decision, ExitReason, Fee, Fill, OrderAck, OrderDone,
     OrderReject, Quote, Refusal, RefusalRecord, Signal, SignalContext,
@@ -133,6 +134,17 @@ impl Oms {
         (*entries_allowed, *trust, *round) = (true, Trust::Full, 0);
         (*reported_cash, *free_cash, *beside_cash) = (None, None, Money::ZERO);
         (*orders_sent, *intents, *next_deadline) = (0, 0, Nanos::MAX);
+    }
+
+    /// Asks for the memory that an order of this instrument is checked against and noted in.
+    pub fn fetch(&self, id: InstrumentId) {
+        fetch(self);
+        self.account.fetch();
+        self.rate.fetch();
+        if let (Some(book), Some(spec)) = (self.books.get(usize::from(id.0)), self.instruments.get(id)) {
+            fetch(book);
+            fetch(spec);
+        }
     }
 
     /// The instant at which [`Oms::on_timer`] wants to be called; [`Nanos::MAX`] when none.

@@ -3,6 +3,7 @@
 //! Output records carry in `venue_ns` the sequence of the input that caused them, so that every
 //! decision can be traced to its tick. The buffer never grows: its owner drains it after each input.
 
+use crate::core::fetch::fetch_at;
 use crate::core::{Event, EventKind, InstrumentId, Nanos, Payload, Side};
 
 /// Most events that one input may cause. A bound on every instrument's deadlines at one instant
@@ -45,6 +46,12 @@ impl Outbox {
     #[inline]
     pub fn events(&self) -> &[Event] {
         &self.events
+    }
+
+    /// Asks for the memory that an order's events go to.
+    #[inline]
+    pub(crate) fn fetch(&self) {
+        fetch_at(self.events.as_ptr().cast(), Self::RESERVE * size_of::<Event>());
     }
 
     /// True while one more instrument may safely be served.

@@ -20,11 +20,11 @@ use crate::journal::{Health, JournalError, SessionWriter};
 use crate::oms::Oms;
 use crate::report::Collector;
 use crate::report::latency::{Hop, Recorder, Spans};
-use crate::snapshot::{EnginePage, EngineState, GuardianWatch, monotonic_ns};
+use crate::snapshot::{EnginePage, EngineState, GuardianWatch};
 use crate::venue::Delivery;
 use crate::venue::net::Sent;
 
-use super::clock::Meeting;
+use super::clock::{Meeting, monotonic_at};
 use super::ending::{End, Ending, Step};
 use super::gauges::Gauges;
 use super::poller::Poller;
@@ -34,6 +34,8 @@ use super::{OrderWire, session_clock};
 
 /// Equity is sampled for the report this often.
 const EQUITY_SAMPLE: u64 = 60 * crate::core::time::SECOND;
+/// Records of an order's decision that memory is asked for ahead.
+const REHEARSED: usize = 8;
 /// While the journal refuses market data, it is asked again this often.
 const ASK_AGAIN: u64 = crate::core::time::SECOND;
 
@@ -54,7 +56,7 @@ pub(super) struct LiveOrders<W> {
     pub(super) spans: Spans,
     /// The last decision's order was given to a connection: its bytes tell how long that took.
     pub(super) by_bytes: bool,
-    /// When the wire was last looked at.
+    /// When the clocks of events and of stamps last met.
     pub(super) meeting: Meeting,
     /// Words for the order manager, and answers that came while it decided: told at the next poll.
     pub(super) said: Vec<Event>,
@@ -163,8 +165,8 @@ impl<W: OrderWire> LiveOrders<W> {
             self.records.written = [journal.input.written(), journal.output.written()];
         }
         let Self { gauges, page, spans, snapshots, records, .. } = self;
-        let (now, monotonic) = (session_clock(), monotonic_ns());
-        if let Some(snapshot) = gauges.snapshot(oms, state, records.written, now, monotonic) {
+        let now = session_clock();
+        if let Some(snapshot) = gauges.snapshot(oms, state, records.written, now, monotonic_at(now)) {
             *snapshots += 1;
             if snapshots.is_multiple_of(HOPS_EVERY) {
                 spans.time(Hop::Snapshot, || page.publish(snapshot));
@@ -190,7 +192,7 @@ impl<W: OrderWire> LiveOrders<W> {
         let finished = self.end.ending() == Some(Ending::Finished);
         let state = if finished { EngineState::Stopped } else { EngineState::Stopping };
         self.gauges.invalidate();
-        if let Some(snapshot) = self.gauges.snapshot(oms, state, self.records.written, now, monotonic_ns()) {
+        if let Some(snapshot) = self.gauges.snapshot(oms, state, self.records.written, now, monotonic_at(now)) {
             self.page.publish(snapshot);
         }
     }
@@ -198,8 +200,7 @@ impl<W: OrderWire> LiveOrders<W> {
 
 impl<W: OrderWire> OrderSide for LiveOrders<W> {
     fn poll(&mut self, inbox: &mut Vec<Event>) -> Activity {
-        self.meeting = Meeting::now(self.spans.clock());
-        let now = self.meeting.time();
+        let now = self.meeting.look(self.spans.clock());
         let kill = self.guardian.kill();
         if kill != 0 {
             if self.end.ending() != Some(Ending::Killed) {
@@ -207,7 +208,7 @@ impl<W: OrderWire> OrderSide for LiveOrders<W> {
             }
             return Activity::Idle;
         }
-        if let Some(word) = self.guardian.poll(monotonic_ns()) {
+        if let Some(word) = self.guardian.poll(monotonic_at(now)) {
             self.guardian_says(word, now);
         }
         let health = self.journal.as_ref().map_or(Health::Full, SessionWriter::health);
@@ -266,13 +267,13 @@ impl<W: OrderWire> OrderSide for LiveOrders<W> {
     fn round(&mut self, oms: &Oms) {
         self.publish(oms);
         if self.room.is_refused() {
-            self.see_room(oms, self.meeting.time());
+            self.see_room(oms, self.meeting.looked());
         }
         if self.last >= self.next_sample {
             self.collector.on_equity(self.last, oms.equity());
             self.next_sample = Nanos(self.last.0 - self.last.0 % EQUITY_SAMPLE + EQUITY_SAMPLE);
         }
-        self.see_end(oms, self.meeting.time());
+        self.see_end(oms, self.meeting.looked());
     }
 
     fn arrived(&self, input: &Event, _seen: Stamp) -> Stamp {
@@ -281,6 +282,10 @@ impl<W: OrderWire> OrderSide for LiveOrders<W> {
 
     fn rehearse(&mut self, order: &Event) {
         self.wire.rehearse(order);
+        if let Some(journal) = &self.journal {
+            journal.input.fetch_next(1);
+            journal.output.fetch_next(REHEARSED);
+        }
     }
 
     fn measured(&mut self, recorder: &mut Recorder) -> bool {

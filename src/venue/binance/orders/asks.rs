@@ -174,31 +174,22 @@ impl OrderProtocol {
             }
             Ask::Trades { instrument, venue_order, .. } => {
                 let Some(symbol) = symbols.get(instrument) else { return false };
-                encoder.signed(
-                    out,
-                    (id, "myTrades"),
-                    timestamp,
-                    |writer| writer.number("orderId", venue_order),
-                    |writer, timestamp| {
-                        writer.text("symbol", symbol.name.as_bytes());
-                        writer.number("timestamp", timestamp);
-                    },
-                );
+                encoder.signed(out, (id, "myTrades"), |_, writer| {
+                    writer.number("orderId", venue_order);
+                    writer.window();
+                    writer.text("symbol", symbol.name.as_bytes());
+                    writer.number("timestamp", timestamp);
+                });
             }
             Ask::OpenOrders { instrument, .. } => {
                 let symbol = instrument.and_then(|instrument| symbols.get(instrument));
-                encoder.signed(
-                    out,
-                    (id, "openOrders.status"),
-                    timestamp,
-                    |_| {},
-                    |writer, timestamp| {
-                        if let Some(symbol) = symbol {
-                            writer.text("symbol", symbol.name.as_bytes());
-                        }
-                        writer.number("timestamp", timestamp);
-                    },
-                );
+                encoder.signed(out, (id, "openOrders.status"), |_, writer| {
+                    writer.window();
+                    if let Some(symbol) = symbol {
+                        writer.text("symbol", symbol.name.as_bytes());
+                    }
+                    writer.number("timestamp", timestamp);
+                });
             }
             Ask::Account { .. } | Ask::Positions { .. } => {
                 let method = match (ask, futures) {
@@ -206,15 +197,10 @@ impl OrderProtocol {
                     (_, true) => "v2/account.status",
                     _ => "account.status",
                 };
-                encoder.signed(
-                    out,
-                    (id, method),
-                    timestamp,
-                    |_| {},
-                    |writer, timestamp| {
-                        writer.number("timestamp", timestamp);
-                    },
-                );
+                encoder.signed(out, (id, method), |_, writer| {
+                    writer.window();
+                    writer.number("timestamp", timestamp);
+                });
             }
         }
         true

@@ -1,6 +1,7 @@
 //! Our orders' names at the venue: `pawl-1a2b3c4d-17`, session in hexadecimal, counter in decimal.
 //! Anything else is somebody else's order and reads as `OrderId(0)`.
 
+use super::digits::{push_hex, push_number};
 use crate::core::OrderId;
 
 const PREFIX: &[u8] = b"pawl-";
@@ -10,11 +11,9 @@ const PREFIX: &[u8] = b"pawl-";
 pub fn push_client_id(order: OrderId, out: &mut Vec<u8>) {
     out.extend_from_slice(PREFIX);
     let session = (order.0 >> 32) as u32;
-    for shift in (0..8).rev() {
-        out.push(b"0123456789abcdef"[(session >> (shift * 4)) as usize & 15]);
-    }
+    push_hex(session, out);
     out.push(b'-');
-    super::encode::push_number(u64::from(order.0 as u32), out);
+    push_number(u64::from(order.0 as u32), out);
 }
 
 /// The order with this name; `OrderId(0)` for a name that we never gave.

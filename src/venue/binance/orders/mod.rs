@@ -19,10 +19,12 @@
 
 mod apply;
 mod asks;
+mod digits;
 mod encode;
 mod fees;
 pub mod ids;
 mod replies;
+mod template;
 mod tracker;
 
 pub use asks::HttpQuestion;
@@ -34,13 +36,14 @@ use super::limits::{Importance, LimitParams, Limits};
 use super::rest::Credentials;
 use super::sign::{Secret, Signer};
 use super::symbols::SymbolTable;
+use crate::core::fetch::fetch;
 use crate::core::payload::{
     Link, LinkChannel, LinkState, OrderDone, OrderReject, OrderRole, Reconciled, RejectCode, Submit,
 };
 use crate::core::{Event, EventKind, InstrumentId, Nanos, OrderId, Payload, Price, Side, Span};
 
 use asks::{Ask, Pending, Queue};
-use encode::{Encoder, PlaceStyle};
+use encode::{Encoder, OrderKind};
 use tracker::Tracker;
 
 /// Requests remembered until they are answered; older ones are given up.
@@ -179,8 +182,10 @@ impl OrderProtocol {
         let Credentials { api_key: key, signer } = credentials;
         let (logon, signing) =
             if signer.can_log_on() { (Some(signer), None) } else { (None, Some((key.clone(), signer))) };
+        // Futures have no other answer with a result.
+        let response = if params.market == Market::UsdMFutures { "RESULT" } else { "FULL" };
         Self {
-            encoder: Encoder::new(signing, (params.receive_window.0 / 1_000_000).max(1)),
+            encoder: Encoder::new(signing, (params.receive_window.0 / 1_000_000).max(1), response, &symbols),
             limits: Limits::new(&params.limits),
             params,
             symbols,
@@ -321,52 +326,64 @@ impl OrderProtocol {
     /// The order cannot be sent; the event that says so to the order manager.
     #[inline]
     pub fn submit(&mut self, command: &Event, now: Nanos) -> Result<&[u8], Event> {
+        match self.write_order(command, now, true) {
+            Ok(()) => Ok(&self.request),
+            Err(code) => {
+                self.counters.held_back += u64::from(code == RejectCode::RateLimit);
+                let order = Submit::of(command).order;
+                let reject = OrderReject { order, code: Some(code), price: Price::ZERO };
+                Err(reject.event(EventKind::OrderRejected, command.instrument, Nanos::NONE, now))
+            }
+        }
+    }
+
+    /// Writes an order and, where it is a real one, notes it. One copy of the code for both: made-up orders keep it
+    /// in the processor's caches.
+    #[inline(never)]
+    fn write_order(&mut self, command: &Event, now: Nanos, real: bool) -> Result<(), RejectCode> {
         let (id, submit) = (command.instrument, Submit::of(command));
-        let side = Side::from_flags(command.flags);
-        let reject = |code| {
-            let reject = OrderReject { order: submit.order, code: Some(code), price: Price::ZERO };
-            reject.event(EventKind::OrderRejected, id, Nanos::NONE, now)
+        let (Some(symbol), Some(side)) = (self.symbols.get(id), Side::from_flags(command.flags)) else {
+            return Err(RejectCode::Other);
         };
-        let (Some(symbol), Some(side)) = (self.symbols.get(id), side) else { return Err(reject(RejectCode::Other)) };
         if self.phase != Phase::Ready {
-            return Err(reject(RejectCode::Other));
+            return Err(RejectCode::Other);
         }
         let importance = if submit.role == OrderRole::Entry { Importance::Entry } else { Importance::Rest };
         let venue_now = self.clock.venue_time(now);
-        if !self.limits.take_order(venue_now, 1, importance) {
-            self.counters.held_back += 1;
-            return Err(reject(RejectCode::RateLimit));
+        let mut limits = self.limits.clone();
+        if !limits.take_order(venue_now, 1, importance) {
+            return Err(RejectCode::RateLimit);
         }
-        let style = self.style(submit.role);
+        let kind = self.kind(side, &submit);
         let stamped = (self.next_id, venue_now.0 / 1_000_000);
-        self.encoder.place(&mut self.request, stamped, symbol, side, &submit, style);
-        self.tracker.sent(submit.order, now);
-        self.remember(Ask::Place { order: submit.order, instrument: id }, now);
-        Ok(&self.request)
-    }
-
-    fn style(&self, role: OrderRole) -> PlaceStyle {
-        let futures = self.params.market == Market::UsdMFutures;
-        PlaceStyle {
-            response: if futures { "RESULT" } else { "FULL" },
-            reduce_only: futures && role == OrderRole::Exit,
+        // Nothing is ever sent from the second one.
+        let out = if real { &mut self.request } else { &mut self.rehearsed };
+        self.encoder.place(out, stamped, (id, symbol), kind, &submit);
+        if real {
+            self.limits = limits;
+            self.tracker.sent(submit.order, now);
+            self.remember(Ask::Place { order: submit.order, instrument: id }, now);
         }
+        Ok(())
     }
 
-    /// Encodes an order that was made up, into a buffer that nothing is sent from. Nothing is done where each request is
-    /// signed: a signature takes longer than a rehearsal may.
+    fn kind(&self, side: Side, submit: &Submit) -> OrderKind {
+        let futures = self.params.market == Market::UsdMFutures;
+        OrderKind { side, tif: submit.tif, reduce_only: futures && submit.role == OrderRole::Exit }
+    }
+
+    /// Writes an order that was made up, into a buffer that nothing is sent from, notes nothing, and asks for the memory
+    /// that a real one will change. Nothing is done where each request is signed: a signature takes longer than a
+    /// rehearsal may.
     pub fn rehearse(&mut self, order: &Event) {
-        let (Some(symbol), Some(side)) = (self.symbols.get(order.instrument), Side::from_flags(order.flags)) else {
-            return;
-        };
         if self.encoder.signs() {
             return;
         }
-        let submit = Submit::of(order);
-        let style = self.style(submit.role);
-        let stamped = (self.next_id, self.clock.venue_time(order.local_ns).0 / 1_000_000);
-        self.encoder.place(&mut self.rehearsed, stamped, symbol, side, &submit, style);
-        std::hint::black_box(&self.rehearsed);
+        std::hint::black_box(self.write_order(order, order.local_ns, false).is_ok());
+        // What the next order is written to and noted in.
+        fetch::<[u8]>(&self.request);
+        fetch(&self.pending[self.next_id as usize % PENDING]);
+        self.tracker.fetch_next();
     }
 
     /// A submit that certainly did not go out after all.

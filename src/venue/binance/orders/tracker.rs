@@ -1,6 +1,7 @@
 //! What the adapter remembers of the session's last orders, and which executions it has handed on.
 //! Fixed arrays: an old order makes room for a new one, and is then known by its name only.
 
+use crate::core::fetch::fetch;
 use crate::core::{InstrumentId, Nanos, OrderId, Qty};
 use crate::venue::binance::rest::OrderStatus;
 
@@ -29,18 +30,31 @@ pub(super) struct Tracker {
     orders: Vec<Option<Record>>,
     executions: Vec<(InstrumentId, u64)>,
     next: usize,
+    /// The last order that was sent.
+    last: OrderId,
 }
 
 impl Tracker {
     pub(super) fn new() -> Self {
         // The venue's numbers are signed 64-bit: this one is none of them.
-        Self { orders: vec![None; ORDERS], executions: vec![(InstrumentId(0), u64::MAX); EXECUTIONS], next: 0 }
+        Self {
+            orders: vec![None; ORDERS],
+            executions: vec![(InstrumentId(0), u64::MAX); EXECUTIONS],
+            next: 0,
+            last: OrderId(0),
+        }
     }
 
     /// An order is about to be sent.
     pub(super) fn sent(&mut self, order: OrderId, now: Nanos) {
         let record = Record { order, sent: now, venue_order: 0, filled: Qty::ZERO, accepted: false, ended: None };
         self.orders[slot(order)] = Some(record);
+        self.last = order;
+    }
+
+    /// Asks for the memory that the next order is noted in.
+    pub(super) fn fetch_next(&self) {
+        fetch(&self.orders[slot(OrderId(self.last.0.wrapping_add(1)))]);
     }
 
     /// The order, if it is still remembered.
