@@ -276,6 +276,13 @@ fn reads() {
     }
     session.close().expect("closed");
     let session = SessionReader::open(folder.path()).expect("a session");
+    let memory = vec![1u64; RECORDS * 8];
+    throughput("one word of each 64 bytes of memory, nothing checked", RECORDS, |_| {
+        let watch = Watch::start();
+        black_box(memory.iter().step_by(8).fold(0u64, |sum, word| sum.wrapping_add(*word)));
+        watch.stop()
+    });
+    drop(memory);
     throughput("pawl journal, record by record", RECORDS, |_| {
         let mut stream = session.stream(StreamName::Input).expect("a stream");
         let (watch, mut sum, mut records) = (Watch::start(), 0u64, 0);

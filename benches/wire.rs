@@ -235,7 +235,8 @@ impl Way {
     }
 
     fn rehearse(&mut self) {
-        let Self { engine, protocol, out, .. } = self;
+        let Self { decoder, engine, protocol, out, .. } = self;
+        decoder.rehearse();
         engine.rehearse(out, |order| protocol.rehearse(order));
     }
 }
@@ -282,7 +283,7 @@ fn fused(_: &mut Criterion) {
         }
     }
     let mut ways = BEFORE.map(|_| (common::histogram(), PARTS.map(|_| common::histogram())));
-    let mut sockets = QuietSockets::new();
+    let (mut sockets, mut floor) = (QuietSockets::new(), common::histogram());
     // In each run another of them is timed after another time before it, in parts or whole.
     for run in 0..if test { 1 } else { 2 * BEFORE.len() } {
         let (mut way, mut next, mut buffer) = (Way::new(), 0, Vec::with_capacity(4096));
@@ -311,6 +312,8 @@ fn fused(_: &mut Criterion) {
             if ends_in_order {
                 next += 1;
                 record(&mut ways[before], &times, in_parts);
+                // What the machine takes away of a microsecond in which nothing is done.
+                floor.saturating_record(idle_microsecond());
             }
         }
     }
@@ -318,6 +321,18 @@ fn fused(_: &mut Criterion) {
         show(&format!("frame in, order bytes out, fused, {before}"), whole, "1 us p50, 5 us p99.9");
         for (name, part) in PARTS.iter().zip(parts) {
             show(&format!("  of it {name}"), part, "none");
+        }
+    }
+    show("the machine's part: a microsecond in which nothing is done", &floor, "none");
+}
+
+/// How long looking at the clock for a microsecond takes.
+fn idle_microsecond() -> u64 {
+    let begin = Instant::now();
+    loop {
+        let nanos = begin.elapsed().as_nanos() as u64;
+        if nanos >= 1_000 {
+            return nanos;
         }
     }
 }

@@ -62,6 +62,7 @@ impl<M: MarketSide, O: OrderSide> Alone<M, O> {
             } else {
                 context.recorder.idle();
                 if context.idle.is_time_to_rehearse() {
+                    self.market.rehearse();
                     self.engine.rehearse(&self.out, |order| self.orders.rehearse(order));
                 }
                 let due = self.engine.next_due();

@@ -28,6 +28,9 @@ pub trait MarketSide: Send {
     /// Hands over the spans that this side measured itself since the last call.
     fn measured(&mut self, _recorder: &mut Recorder) {}
 
+    /// Nothing comes: goes the way of a frame without one, to keep it warm.
+    fn rehearse(&mut self) {}
+
     /// Sleeps until there may be something to read, at most this long.
     fn wait(&mut self, at_most: Duration) {
         std::thread::park_timeout(at_most);

@@ -192,7 +192,7 @@ impl Engine {
             quant: Quant::new(&params.quant, instruments.len())?,
             oracle,
             oms: Oms::new(&params.oms, instruments, session)?,
-            rehearsal: Some(Box::new(Rehearsal::new(&params.oms, instruments)?)),
+            rehearsal: Some(Box::new(Rehearsal::new(params, instruments)?)),
         })
     }
 
@@ -235,6 +235,8 @@ impl Engine {
         let id = rehearsal.next_instrument();
         let Some((quote, quoted)) = self.oms.quote(id) else { return false };
         let Some(signal) = self.quant.as_if_raised(id, quoted) else { return false };
+        self.feed.fetch(id);
+        self.quant.fetch(id);
         self.oms.fetch(id);
         out.fetch();
         rehearsal.round(id, &quote, signal, &self.oracle, bytes) > 0

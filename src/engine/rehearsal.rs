@@ -4,21 +4,29 @@
 //! enters, is filled and closes. Nothing of it is journalled, sent or remembered by the engine. It always buys: on spot
 //! nothing can be sold first, and both sides are one code.
 
+use super::{EngineError, EngineParams};
 use crate::core::payload::{Action, Control, ControlCode, Fee, Fill, Quote, Submit};
 use crate::core::{Event, EventKind, InstrumentId, InstrumentTable, Money, Nanos, Payload, Qty, Side, Span};
-use crate::oms::{Oms, OmsParams, OmsParamsError, Outbox};
+use crate::feed::Feed;
+use crate::oms::{Oms, OmsParams, Outbox};
 use crate::oracle::Oracle;
-use crate::quant::{MarketView, RawSignal};
+use crate::quant::{MarketView, Quant, RawSignal};
 
 /// Rounds after which its order manager begins anew: it may rehearse for weeks, and numbers and times must not run out.
 const LIFE: u32 = 1024;
+/// Between two made-up ticks.
+const TICK: Span = Span::millis(1);
 /// Between two made-up events, so that no limit on orders in a time is met.
 const APART: Span = Span::seconds(60);
 
 /// An order manager that nobody listens to.
 pub(super) struct Rehearsal {
+    feed: Feed,
+    quant: Quant,
     oms: Oms,
     out: Outbox,
+    /// Time of the last tick, which goes on from life to life.
+    tick: Nanos,
     now: Nanos,
     instruments: usize,
     turn: usize,
@@ -27,11 +35,14 @@ pub(super) struct Rehearsal {
 
 impl Rehearsal {
     /// With the session's parameters, except that no guardian is wanted: there is nothing to guard.
-    pub(super) fn new(params: &OmsParams, instruments: &InstrumentTable) -> Result<Self, OmsParamsError> {
-        let params = OmsParams { guardian_required: false, ..params.clone() };
+    pub(super) fn new(params: &EngineParams, instruments: &InstrumentTable) -> Result<Self, EngineError> {
+        let unguarded = OmsParams { guardian_required: false, ..params.oms.clone() };
         let mut rehearsal = Self {
-            oms: Oms::new(&params, instruments, 0)?,
+            feed: Feed::new(&params.feed, 1),
+            quant: Quant::new(&params.quant, 1)?,
+            oms: Oms::new(&unguarded, instruments, 0)?,
             out: Outbox::new(),
+            tick: Nanos(APART.0),
             now: Nanos::NONE,
             instruments: instruments.len(),
             turn: 0,
@@ -70,6 +81,7 @@ impl Rehearsal {
             self.begin_anew();
         }
         self.rounds += 1;
+        self.tick(quote);
         let signal = RawSignal { side: Side::Buy, ..signal };
         let mut decision = std::hint::black_box(oracle.decide(&signal));
         decision.action = Some(Action::ExecuteBuy);
@@ -86,6 +98,15 @@ impl Rehearsal {
             orders += 1;
         }
         orders
+    }
+
+    /// A quote goes through a feed and features of its own.
+    fn tick(&mut self, quote: &Quote) {
+        self.tick = self.tick.plus(TICK);
+        let event = quote.event(EventKind::Quote, InstrumentId(0), self.tick, self.tick);
+        if let Some(clean) = self.feed.on_event(&event) {
+            std::hint::black_box(self.quant.on_event(&clean));
+        }
     }
 
     /// It fills whole and for nothing, in and out at the same price: the balance stays.
@@ -120,7 +141,7 @@ mod tests {
                 ..spec
             };
             let table = InstrumentTable::new(specs(1).into_iter().map(unit)).unwrap();
-            let mut rehearsal = Rehearsal::new(&OmsParams::default(), &table).unwrap();
+            let mut rehearsal = Rehearsal::new(&EngineParams::default(), &table).unwrap();
             let balance = rehearsal.oms.balance();
             let quote = Quote {
                 bid: "1.08500".parse().unwrap(),

@@ -9,6 +9,7 @@ pub mod bars;
 
 use serde::{Deserialize, Serialize};
 
+use crate::core::fetch::fetch;
 use crate::core::payload::{Quote, Trade};
 use crate::core::{Event, EventKind, Flags, InstrumentId, Nanos, Payload, Span};
 
@@ -82,6 +83,13 @@ impl Feed {
             held: None,
         };
         Self { debounce: params.debounce, channels: vec![channel; instruments], next_due: Nanos::MAX }
+    }
+
+    /// Asks for the memory that the instrument's next event changes.
+    pub fn fetch(&self, id: InstrumentId) {
+        if let Some(channel) = self.channels.get(id.index()) {
+            fetch(channel);
+        }
     }
 
     /// The clean form of a quote, trade or gap; `None` for what is rejected, held back, of another

@@ -10,6 +10,7 @@ mod wilder;
 
 use serde::{Deserialize, Serialize};
 
+use crate::core::fetch::fetch;
 use crate::core::{Event, InstrumentId, Nanos, Side, Span};
 
 pub use deviation::Deviation;
@@ -187,6 +188,14 @@ impl Quant {
     /// model with. `None` while a feature is undefined.
     pub fn as_if_raised(&self, id: InstrumentId, now: Nanos) -> Option<RawSignal> {
         self.series.get(id.index())?.as_if_raised(now)
+    }
+
+    /// Asks for the memory that the instrument's next event changes.
+    pub fn fetch(&self, id: InstrumentId) {
+        fetch(&self.params);
+        if let Some(series) = self.series.get(id.index()) {
+            series.fetch();
+        }
     }
 
     /// Bars closed so far on an instrument.

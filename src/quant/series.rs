@@ -6,6 +6,7 @@
 
 use ta::{Next, Reset};
 
+use crate::core::fetch::fetch;
 use crate::core::payload::{Quote, Trade};
 use crate::core::{Event, EventKind, Flags, Nanos, Payload, Qty, Side};
 use crate::feed::bars::{Bar, BarBuilder};
@@ -57,6 +58,15 @@ pub(super) struct Series {
 }
 
 impl Series {
+    /// Asks for its memory: of the rings, the places where the next bar goes.
+    pub(super) fn fetch(&self) {
+        fetch(self);
+        if let (Some(close), Some(delta)) = (self.closes.get(self.next), self.deltas.get(self.next)) {
+            fetch(close);
+            fetch(delta);
+        }
+    }
+
     pub(super) fn new(params: &QuantParams) -> Self {
         let kept = params.window - 1;
         Self {

@@ -150,6 +150,11 @@ impl MarketFeed {
         self.decoder.counters()
     }
 
+    /// Decodes a made-up frame, see [`MarketDecoder::rehearse`].
+    pub fn rehearse(&self) {
+        self.decoder.rehearse();
+    }
+
     /// Why the latest bad frame was refused.
     pub fn last_bad_frame(&self) -> Option<&BadFrame> {
         self.decoder.last_error()

@@ -38,6 +38,10 @@ impl MarketWire for MarketFeed {
         MarketData::poll(self, now, emit)
     }
 
+    fn rehearse(&mut self) {
+        MarketFeed::rehearse(self);
+    }
+
     fn trouble(&self) -> Option<String> {
         self.last_failure().map(|reason| format!("market data: {reason}"))
     }

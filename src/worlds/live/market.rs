@@ -119,6 +119,10 @@ impl<M: MarketWire> MarketSide for LiveMarket<M> {
         self.looks.spans.hand_over(recorder);
     }
 
+    fn rehearse(&mut self) {
+        self.wire.rehearse();
+    }
+
     fn wait(&mut self, at_most: Duration) {
         match &mut self.poller {
             Some(poller) => poller.wait(at_most),

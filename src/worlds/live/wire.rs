@@ -12,6 +12,9 @@ pub trait MarketWire: Send {
     /// socket looked at to its end.
     fn poll(&mut self, now: Nanos, emit: &mut impl FnMut(Event)) -> bool;
 
+    /// Decodes a made-up frame to keep the code warm; nothing comes of it.
+    fn rehearse(&mut self) {}
+
     /// The latest thing that a person should know about the connections, if any.
     fn trouble(&self) -> Option<String>;
 
