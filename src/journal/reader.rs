@@ -227,7 +227,7 @@ impl StreamReader {
             return Ok(true);
         }
         let number = self.number + 1;
-        let upcoming = self.upcoming.take().filter(|opened| opened.header.number == number);
+        let upcoming = self.upcoming.take().filter(|opened| opened.header.number == number && opened.is_its_file());
         let Some(opened) = upcoming.map_or_else(|| self.open_next(number), |opened| Ok(Some(opened)))? else {
             return Ok(false);
         };

@@ -289,6 +289,11 @@ impl Opened {
         helper.map(&self.map, (HEADER + next * EVENT_BYTES) / PAGE * PAGE);
     }
 
+    /// True while its file is there and as long as the map. Whoever maps a file and reads it later asks again.
+    pub(super) fn is_its_file(&self) -> bool {
+        std::fs::metadata(&self.path).is_ok_and(|file| file.len() == self.map.len() as u64)
+    }
+
     /// The helper unmaps it.
     pub(super) fn leave(self, helper: &MapAhead) {
         helper.leave(self.map);

@@ -184,10 +184,11 @@ impl Quant {
         }
     }
 
-    /// The signal that would be raised if the rule fired now, whatever z-score and trend say: what a rehearsal asks the
-    /// model with. `None` while a feature is undefined.
+    /// The signal that would be raised if the rule fired now, whatever the trend says, with the z-score that it fires
+    /// at, or the present one where that is larger: what a rehearsal asks the model with. `None` while a feature is
+    /// undefined.
     pub fn as_if_raised(&self, id: InstrumentId, now: Nanos) -> Option<RawSignal> {
-        self.series.get(id.index())?.as_if_raised(now)
+        self.series.get(id.index())?.as_if_raised(&self.params, now)
     }
 
     /// Asks for the memory that the instrument's next event changes.

@@ -204,25 +204,32 @@ impl Series {
         if self.adx.value() >= params.adx_max {
             return None;
         }
-        let signal = self.as_if_raised(now)?;
+        let signal = self.signal_at(now, self.z_score)?;
         self.trigger = Trigger::Fired;
         Some(signal)
     }
 
     /// The signal that would be raised if the rule fired now, whatever z-score and trend say; `None` while a feature is
-    /// undefined.
-    pub(super) fn as_if_raised(&self, now: Nanos) -> Option<RawSignal> {
+    /// undefined. A z-score that is too small for a signal counts as one that is just large enough: the next real one
+    /// will be there.
+    pub(super) fn as_if_raised(&self, params: &QuantParams, now: Nanos) -> Option<RawSignal> {
+        let z_score =
+            if self.z_score.abs() < params.entry_z { params.entry_z.copysign(self.z_score) } else { self.z_score };
+        self.signal_at(now, z_score)
+    }
+
+    fn signal_at(&self, now: Nanos, z_score: f64) -> Option<RawSignal> {
         let adx = self.adx.value();
-        let features = [self.volatility, adx, self.rsi.value(), self.z_score];
+        let features = [self.volatility, adx, self.rsi.value(), z_score];
         if features.iter().any(|feature| !feature.is_finite()) {
             return None;
         }
-        let side = if self.z_score < 0.0 { Side::Buy } else { Side::Sell };
+        let side = if z_score < 0.0 { Side::Buy } else { Side::Sell };
         let delta = self.delta_sum + i128::from(self.bars.open_volume_delta());
         let features = Features {
             log_return: self.log_return,
             volatility: self.volatility,
-            z_score: self.z_score,
+            z_score,
             adx,
             rsi: self.rsi.value(),
             time_sin: (std::f64::consts::TAU * now.seconds_of_day() / 86_400.0).sin(),
