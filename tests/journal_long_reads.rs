@@ -14,7 +14,7 @@ const SEGMENT: usize = 100_000;
 const RECORDS: u64 = 4 * SEGMENT as u64 + 5_000;
 
 fn event(number: u64) -> Event {
-    Event::new(EventKind::Quote, InstrumentId(0), Nanos(number), Nanos(number), [number, number ^ 77, 3, 4])
+    Event::new(EventKind::Quote, InstrumentId(0), Nanos(number), Nanos(number), [number, number ^ 0x4d, 3, 4])
 }
 
 fn writer(folder: &Path) -> SessionWriter {
@@ -36,7 +36,7 @@ fn read_on(stream: &mut StreamReader, mut last: u64) -> (u64, Option<JournalErro
         match found {
             Ok(found) => {
                 last += 1;
-                assert_eq!((found.sequence, found.payload[1]), (last, last ^ 77));
+                assert_eq!((found.sequence, found.payload[1]), (last, last ^ 0x4d));
             }
             Err(error) => return (last, Some(error)),
         }
