@@ -4,6 +4,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use clap::builder::{PathBufValueParser, TypedValueParser};
 use serde::Serialize;
 
 use crate::config::Config;
@@ -11,7 +12,7 @@ use crate::core::crc::crc32c_portable;
 use crate::core::{InstrumentSpec, InstrumentTable, Nanos};
 use crate::engine::clock::StampClock;
 use crate::feed::FeedCounters;
-use crate::journal::{SessionInfo, SessionWriter, WriterOptions};
+use crate::journal::{SESSION_FILE, SessionInfo, SessionWriter, WriterOptions};
 use crate::oracle::{Golden, Model, Oracle, OracleError};
 use crate::quant::Features;
 use crate::report::latency::{Basis, LATENCY_FILE, LatencyLog, LogOptions, Recorder};
@@ -31,6 +32,24 @@ const SHIPPED_GOLDEN: [(&str, &[u8]); 2] =
     [("models/model.json", include_bytes!("../../models/model.golden.json")), ("models/demo.json", DEMO_GOLDEN)];
 /// Name of the model's copy in a session's folder.
 pub(super) const MODEL_FILE: &str = "model.json";
+
+/// Reads the argument that names a session.
+pub(super) fn session_parser() -> impl TypedValueParser<Value = PathBuf> {
+    PathBufValueParser::new().map(session_folder)
+}
+
+/// The session that is meant by a folder: itself, or the newest one in it or in its `journal` folder, which is where
+/// `pawl demo` and `pawl run` keep theirs.
+fn session_folder(named: PathBuf) -> PathBuf {
+    let created = |folder: &Path| std::fs::metadata(folder.join(SESSION_FILE)).and_then(|file| file.modified()).ok();
+    if !named.is_dir() || created(&named).is_some() {
+        return named;
+    }
+    let inside = [named.clone(), named.join("journal")].into_iter().filter_map(|folder| std::fs::read_dir(folder).ok());
+    let folders = inside.flatten().filter_map(|entry| Some(entry.ok()?.path()));
+    let newest = folders.filter_map(|folder| Some((created(&folder)?, folder))).max();
+    newest.map_or(named, |(_, folder)| folder)
+}
 
 /// Which model gates the signals.
 pub(super) enum Gate {
@@ -257,4 +276,30 @@ pub(super) fn write_trades(path: &Path, outcome: &Outcome, instruments: &Instrum
     let error = |source| Failure::File { verb: "write", path: path.to_owned(), source };
     let mut file = std::io::BufWriter::new(std::fs::File::create(path).map_err(error)?);
     write_trades_csv(&outcome.trades, instruments, &mut file).and_then(|()| file.flush()).map_err(error)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_means_its_own_session_or_the_newest_within() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        let make = |name: &str, age: u64| {
+            std::fs::create_dir_all(at(name)).unwrap();
+            let file = std::fs::File::create(at(name).join(SESSION_FILE)).unwrap();
+            file.set_modified(std::time::SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000 - age)).unwrap();
+        };
+        std::fs::create_dir_all(at("demo/state")).unwrap();
+        assert_eq!(session_folder(at("demo")), at("demo"), "there is none: the reader says so of the folder named");
+        make("demo/journal/b", 10);
+        make("demo/journal/a", 5);
+        make("demo/journal/c", 20);
+        for named in ["demo", "demo/journal", "demo/journal/a"] {
+            assert_eq!(session_folder(at(named)), at("demo/journal/a"), "{named}");
+        }
+        assert_eq!(session_folder(at("demo/journal/c")), at("demo/journal/c"));
+        assert_eq!(session_folder(at("nowhere")), at("nowhere"));
+    }
 }

@@ -19,7 +19,7 @@ use crate::report::Progress;
 
 use super::Failure;
 use super::backtest::open_files;
-use super::common::{Gate, create_journal};
+use super::common::{Gate, create_journal, session_parser};
 use super::records::{Printer, RecordFormat, for_each};
 
 /// Arguments of `pawl journal`.
@@ -52,7 +52,8 @@ enum What {
 
 #[derive(Args)]
 struct InfoArguments {
-    /// The session's folder
+    /// The session's folder, or one that holds sessions: then the newest
+    #[arg(value_parser = session_parser())]
     session: PathBuf,
     /// Print JSON instead of text
     #[arg(long)]
@@ -87,7 +88,8 @@ enum Stream {
 
 #[derive(Args)]
 struct DumpArguments {
-    /// The session's folder
+    /// The session's folder, or one that holds sessions: then the newest
+    #[arg(value_parser = session_parser())]
     session: PathBuf,
     #[command(flatten)]
     filter: Filter,
@@ -135,7 +137,8 @@ struct ImportArguments {
 
 #[derive(Args)]
 struct ExportArguments {
-    /// The session's folder
+    /// The session's folder, or one that holds sessions: then the newest
+    #[arg(value_parser = session_parser())]
     session: PathBuf,
     #[command(flatten)]
     filter: Filter,
@@ -160,7 +163,8 @@ enum TableFormat {
 
 #[derive(Args)]
 struct CompressArguments {
-    /// The session's folder
+    /// The session's folder, or one that holds sessions: then the newest
+    #[arg(value_parser = session_parser())]
     session: PathBuf,
     /// 1 is fast, 19 is small
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(i32).range(1..=19))]

@@ -24,7 +24,7 @@ use crate::worlds::layout_replay::verify_on;
 use crate::worlds::replay::{Difference, GateCount, Scope, Verdict, compare};
 
 use super::Failure;
-use super::common::{Gate, MODEL_FILE, read_file};
+use super::common::{Gate, MODEL_FILE, read_file, session_parser};
 use super::journal::find_instrument;
 
 /// Arguments of `pawl replay`.
@@ -33,7 +33,8 @@ use super::journal::find_instrument;
     after_help = "Examples:\n  pawl backtest EURUSD.csv.gz --journal journal/a\n  pawl replay journal/a --verify\n  pawl replay journal/a --explain 00000001-17\n  pawl replay journal/a --threshold 0.9\n  pawl replay journal/a --step"
 )]
 pub(super) struct ReplayArguments {
-    /// The session's folder
+    /// The session's folder, or one that holds sessions: then the newest
+    #[arg(value_parser = session_parser())]
     session: PathBuf,
     /// Compare with what was recorded (what replay does by itself); with a what-if, a difference
     /// ends with exit status 1 too

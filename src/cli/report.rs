@@ -11,6 +11,7 @@ use crate::report::Style;
 use crate::report::latency::{self, Hop, LatencyReport, Measured};
 
 use super::Failure;
+use super::common::session_parser;
 
 /// Arguments of `pawl report`.
 #[derive(Args)]
@@ -31,7 +32,8 @@ enum Report {
     after_help = "Example:\n  pawl demo --journal journal/a\n  pawl report latency journal/a --html latency.html\n  pawl report latency journal/b --against journal/a --json"
 )]
 struct LatencyArguments {
-    /// The session's folder, or its latency.hlog
+    /// The session's folder, its latency.hlog, or a folder that holds sessions: then the newest
+    #[arg(value_parser = session_parser())]
     session: PathBuf,
     /// The session to compare with, or `none`; without it the one before, in the same folder
     #[arg(long)]

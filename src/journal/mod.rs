@@ -67,8 +67,8 @@ pub use writer::SessionWriter;
 
 /// Version of the format that this code writes and reads.
 pub const FORMAT_VERSION: u32 = 1;
-/// Name of the session's description in its folder.
-const SESSION_FILE: &str = "session.toml";
+/// Name of the session's description in its folder: what makes a folder a session.
+pub const SESSION_FILE: &str = "session.toml";
 /// Name of the lock file in a session's folder.
 const LOCK_FILE: &str = "session.lock";
 

@@ -116,7 +116,8 @@ pub(super) fn run(arguments: &DemoArguments) -> Result<(), Failure> {
     }
     println!("\n{verdict}");
     if arguments.journal.is_some() {
-        println!("kept in {}: try `pawl replay SESSION --verify` on its journal", folder.0.display());
+        let kept = folder.0.display();
+        println!("kept in {kept}: try `pawl replay {kept} --verify` and `pawl report latency {kept}`");
     }
     Ok(())
 }
