@@ -237,7 +237,7 @@ impl Way {
     fn rehearse(&mut self) {
         let Self { decoder, engine, protocol, out, .. } = self;
         decoder.rehearse();
-        engine.rehearse(out, |order| protocol.rehearse(order));
+        engine.rehearse(out, |order| assert!(protocol.rehearse(order, order.local_ns)));
     }
 }
 

@@ -138,7 +138,7 @@ fn order_bytes_allocate_nothing() {
         let before = ALLOCATIONS.load(Ordering::Relaxed);
         let mut bytes = 0;
         for counter in 2..2000 {
-            protocol.rehearse(&submit(counter));
+            assert_eq!(protocol.rehearse(&submit(counter), Nanos(5)), !hmac);
             bytes += protocol.submit(&submit(counter), Nanos(5)).unwrap().len();
         }
         assert_eq!(ALLOCATIONS.load(Ordering::Relaxed) - before, 0, "hmac {hmac}");

@@ -227,9 +227,10 @@ impl Engine {
         Self { feed, quant, oracle, oms, rehearsal: None }
     }
 
-    /// Makes up an order from the market as it is now and forgets it, so that the next real one finds its code and tables
-    /// in the caches; its decisions will go to `out`. Changes nothing that counts. `bytes` may encode each made-up order, and must not send it. False
-    /// where there is nothing to rehearse with: no quote yet, or a feature is undefined.
+    /// Makes up an order from the market as it is now and forgets it, so that the next real one, whose decisions will go
+    /// to `out`, finds its code and tables in the caches. Changes nothing that counts. `bytes` may encode each made-up
+    /// order, and must not send it. False where there is nothing to rehearse with: no quote yet, or a feature is
+    /// undefined.
     pub fn rehearse(&mut self, out: &Outbox, bytes: impl FnMut(&Event)) -> bool {
         let Some(rehearsal) = &mut self.rehearsal else { return false };
         let id = rehearsal.next_instrument();

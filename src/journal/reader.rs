@@ -147,11 +147,11 @@ pub struct StreamReader {
     sequence: u64,
     total: u64,
     failed: bool,
-    /// None until the read turns out to be long.
-    helper: Option<MapAhead>,
     /// The next segment, where the helper is to map it in time. Only one that holds records: an empty one may yet be
     /// replaced.
     upcoming: Option<Opened>,
+    /// None until the read turns out to be long. Last, so that the maps are given up before it is waited for.
+    helper: Option<MapAhead>,
 }
 
 impl StreamReader {

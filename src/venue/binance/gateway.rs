@@ -149,8 +149,8 @@ impl OrderGateway {
     }
 
     /// Encodes a made-up order and throws the bytes away, see [`OrderProtocol::rehearse`].
-    pub fn rehearse(&mut self, order: &Event) {
-        self.protocol.rehearse(order);
+    pub fn rehearse(&mut self, order: &Event, now: Nanos) {
+        self.protocol.rehearse(order, now);
     }
 
     /// Why the last connection was lost or could not be made.

@@ -63,8 +63,8 @@ impl OrderWire for OrderGateway {
         OrderEntry::command(self, command, now, emit)
     }
 
-    fn rehearse(&mut self, order: &Event) {
-        OrderGateway::rehearse(self, order);
+    fn rehearse(&mut self, order: &Event, now: Nanos) {
+        OrderGateway::rehearse(self, order, now);
     }
 
     fn trouble(&self) -> Option<String> {

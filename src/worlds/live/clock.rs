@@ -11,10 +11,15 @@ use crate::venue::net::wall_clock;
 /// Where the session's time begins: on CLOCK_MONOTONIC, and as a date.
 static START: OnceLock<(u64, Nanos)> = OnceLock::new();
 
+#[inline]
+fn start() -> &'static (u64, Nanos) {
+    START.get_or_init(|| (monotonic_ns(), wall_clock()))
+}
+
 /// Now.
 #[inline]
 pub fn session_clock() -> Nanos {
-    let (began, date) = START.get_or_init(|| (monotonic_ns(), wall_clock()));
+    let (began, date) = start();
     Nanos(date.0.saturating_add(monotonic_ns().saturating_sub(*began)))
 }
 
@@ -22,7 +27,7 @@ pub fn session_clock() -> Nanos {
 /// of a clock.
 #[inline]
 pub(super) fn monotonic_at(at: Nanos) -> u64 {
-    let Some((began, date)) = START.get() else { return 0 };
+    let (began, date) = start();
     began.saturating_add(at.0.saturating_sub(date.0))
 }
 

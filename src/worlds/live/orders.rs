@@ -281,7 +281,8 @@ impl<W: OrderWire> OrderSide for LiveOrders<W> {
     }
 
     fn rehearse(&mut self, order: &Event) {
-        self.wire.rehearse(order);
+        // The order's own time is made up, and the venue's limits are not.
+        self.wire.rehearse(order, self.meeting.looked());
         if let Some(journal) = &self.journal {
             journal.input.fetch_next(1);
             journal.output.fetch_next(REHEARSED);

@@ -33,7 +33,7 @@ pub trait OrderWire: Send {
     fn command(&mut self, command: &Event, now: Nanos, emit: &mut impl FnMut(Event)) -> Delivery;
 
     /// Encodes a made-up order to keep the code warm, and throws the bytes away.
-    fn rehearse(&mut self, _order: &Event) {}
+    fn rehearse(&mut self, _order: &Event, _now: Nanos) {}
 
     /// Sees the market as the engine is told it; only a simulated venue looks.
     fn on_market(&mut self, _event: &Event, _emit: &mut impl FnMut(Event)) {}

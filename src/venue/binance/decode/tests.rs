@@ -249,3 +249,22 @@ fn a_frame_cut_at_any_byte_yields_nothing() {
         assert_eq!(text(&mut decoder(), &SPOT_QUOTE[..end]), (FrameKind::Bad, vec![]), "{end}");
     }
 }
+
+#[test]
+fn a_made_up_frame_is_one_that_the_hot_path_reads_and_leaves_no_trace() {
+    let mut decoder = decoder();
+    let [made_up, binary] = decoder.rehearsed.clone();
+    let before = decoder.counters();
+    decoder.rehearse();
+    assert_eq!(decoder.counters(), before);
+    let mut events = Vec::new();
+    let kind = decoder.text(&made_up, Nanos(7), &mut |event| events.push(event));
+    assert_eq!((kind, decoder.counters().scanned, events.len()), (FrameKind::Data, 1, 1));
+    decoder.forget();
+    assert_eq!(decoder.binary(&binary, Nanos(7), &mut |event| events.push(event)), FrameKind::Data);
+    assert_eq!(Quote::of(&events[0]), Quote::of(&events[1]));
+    // From here on the binary way is rehearsed.
+    let before = decoder.counters();
+    decoder.rehearse();
+    assert_eq!(decoder.counters(), before);
+}

@@ -123,7 +123,7 @@ impl Encoder {
         out.extend_from_slice(b"}}");
     }
 
-    /// A limit order; nothing is written for an instrument that there is not.
+    /// A limit order, from its template unless it is signed for itself.
     #[inline]
     pub(super) fn place(
         &mut self,
@@ -133,16 +133,14 @@ impl Encoder {
         kind: OrderKind,
         order: &Submit,
     ) {
-        if self.signing.is_some() {
-            return self.place_signed(out, (id, timestamp_ms), symbol, kind, order);
-        }
-        if let Some(templates) = self.templates.get(usize::from(instrument.0)) {
-            templates[kind.number()].fill(out, id, order, timestamp_ms);
+        match self.templates.get(instrument.index()) {
+            Some(templates) if self.signing.is_none() => templates[kind.number()].fill(out, id, order, timestamp_ms),
+            _ => self.place_written_out(out, (id, timestamp_ms), symbol, kind, order),
         }
     }
 
     #[inline(never)]
-    fn place_signed(
+    fn place_written_out(
         &mut self,
         out: &mut Vec<u8>,
         (id, timestamp_ms): (u64, u64),
@@ -347,7 +345,7 @@ mod tests {
             let mut encoder = Encoder::new(None, 2_000, response, &symbols);
             let (mut templated, mut written) = (b"left over".to_vec(), Vec::new());
             encoder.place(&mut templated, (id, timestamp), (InstrumentId(0), symbol), kind, &order);
-            encoder.place_signed(&mut written, (id, timestamp), symbol, kind, &order);
+            encoder.place_written_out(&mut written, (id, timestamp), symbol, kind, &order);
             prop_assert_eq!(String::from_utf8(templated).unwrap(), String::from_utf8(written).unwrap());
         }
     }

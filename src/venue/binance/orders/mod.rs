@@ -373,17 +373,17 @@ impl OrderProtocol {
     }
 
     /// Writes an order that was made up, into a buffer that nothing is sent from, notes nothing, and asks for the memory
-    /// that a real one will change. Nothing is done where each request is signed: a signature takes longer than a
-    /// rehearsal may.
-    pub fn rehearse(&mut self, order: &Event) {
-        if self.encoder.signs() {
-            return;
+    /// that a real one will change. False where none could be sent now, and where each request is signed: a signature
+    /// takes longer than a rehearsal may.
+    pub fn rehearse(&mut self, order: &Event, now: Nanos) -> bool {
+        if self.encoder.signs() || self.write_order(order, now, false).is_err() {
+            return false;
         }
-        std::hint::black_box(self.write_order(order, order.local_ns, false).is_ok());
         // What the next order is written to and noted in.
         fetch::<[u8]>(&self.request);
         fetch(&self.pending[self.next_id as usize % PENDING]);
         self.tracker.fetch_next();
+        true
     }
 
     /// A submit that certainly did not go out after all.

@@ -163,7 +163,7 @@ fn a_rehearsed_order_leaves_no_trace() {
     let (mut plain, mut rehearsing) = (Desk::ready(), Desk::ready());
     for counter in 1..20 {
         for made_up in 1..4 {
-            rehearsing.protocol.rehearse(&submit(1_000 + made_up));
+            assert!(rehearsing.protocol.rehearse(&submit(1_000 + made_up), NOW));
         }
         assert!(rehearsing.protocol.next_request(NOW).is_none(), "a made-up order was to be sent");
         assert_eq!(plain.submit(counter), rehearsing.submit(counter));
@@ -420,6 +420,9 @@ fn limits_are_kept_before_the_venue_refuses() {
     let id = &request["id"];
     desk.frame(&format!(r#"{{"id":{id},"status":429,"error":{{"code":-1003,"msg":"x","data":{{"serverTime":1700000000000,"retryAfter":1700000060000}}}}}}"#));
     assert_eq!(OrderReject::of(&desk.take()[0]).code, Some(RejectCode::RateLimit));
+    // The silence ends for made-up orders as for real ones, whatever time they were made up for.
+    assert!(!desk.protocol.rehearse(&submit(2), NOW.plus(Span::seconds(59))));
+    assert!(desk.protocol.rehearse(&submit(2), NOW.plus(Span::seconds(61))));
     assert!(desk.protocol.submit(&submit(2), NOW.plus(Span::seconds(59))).is_err());
     assert!(desk.protocol.submit(&submit(3), NOW.plus(Span::seconds(61))).is_ok());
 }
