@@ -20,7 +20,7 @@ use crate::venue::binance::endpoints::{Endpoints, Market};
 use crate::venue::binance::rest::{Credentials, NewOrder, Rest, RestError, RestParams, SymbolInfo};
 use crate::venue::binance::sign::{KeyError, Secret, SecretError, Signer};
 
-use super::cash::CashBook;
+use super::cash::{CashBook, CashMark};
 use super::desk::{CloseKind, Desk, DeskOrder, DeskReply, DeskRequest};
 use super::observation::VenueFacts;
 use super::params::GuardianParams;
@@ -205,8 +205,22 @@ impl BinanceSession {
             reads: 0,
             synced_ns: 0,
             ahead_ns: None,
-            cash: CashBook::new(plan.market, plan.symbols.len()),
+            cash: CashBook::new(plan.market, plan.symbols.len(), Money::ZERO),
         }
+    }
+
+    /// Accounts for the cash from where an earlier session stood, so that what moved in between is found; or, where
+    /// nothing is remembered, from now on, beside the `transfers` that were found before.
+    pub(super) fn account_from(&mut self, mark: Option<CashMark>, transfers: Money) {
+        self.cash = CashBook::new(self.plan.market, self.plan.symbols.len(), transfers);
+        if let Some(mark) = mark {
+            self.cash.go_on(mark, &self.plan.symbols);
+        }
+    }
+
+    /// Where the accounting stands.
+    pub(super) fn cash_mark(&self) -> Option<CashMark> {
+        self.cash.mark(&self.plan.symbols)
     }
 
     /// Reads the account: equity, positions, orders, prices, the venue's clock.

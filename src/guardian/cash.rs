@@ -4,8 +4,13 @@
 //! Spot: what is left unexplained is a deposit or a withdrawal; nothing else moves the cash. Futures: it may be
 //! funding as well, so the venue's own list of what moved the wallet is asked, and only its transfers count.
 //! The list is dear, so it is asked only then; it may lag behind the wallet, so it is asked again for a while.
+//!
+//! A book is remembered ([`CashMark`]), so that what moved while no guardian ran is found by the next one. Book and
+//! ledger are saved at different times; both count from the same beginning, so neither order loses or doubles anything.
 
 use std::collections::BTreeSet;
+
+use serde::{Deserialize, Serialize};
 
 use crate::core::{Money, Nanos, Qty, SCALE, Span};
 use crate::venue::binance::endpoints::Market;
@@ -34,6 +39,18 @@ const TRANSFERS: [&str; 6] = [
     "STRATEGY_UMFUTURES_TRANSFER",
 ];
 
+/// Where a book stood: what a later one goes on from.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CashMark {
+    symbols: Vec<String>,
+    cash: Money,
+    last: Vec<Option<u64>>,
+    total: Money,
+    counted: Vec<(String, String)>,
+    known_at_ns: u64,
+}
+
 /// The cash of one quote asset, explained.
 #[derive(Clone, Debug)]
 pub(super) struct CashBook {
@@ -41,7 +58,7 @@ pub(super) struct CashBook {
     cash: Option<Money>,
     /// The last execution of each symbol that is accounted for.
     last: Vec<Option<u64>>,
-    /// Deposits minus withdrawals since this book was opened.
+    /// Deposits minus withdrawals since the first book was opened.
     total: Money,
     wanted: Option<Wanted>,
     /// Transfers that are in the total.
@@ -60,16 +77,39 @@ struct Wanted {
 }
 
 impl CashBook {
-    pub(super) fn new(market: Market, symbols: usize) -> Self {
+    /// A book that begins with what it finds. `total` is what earlier books have counted.
+    pub(super) fn new(market: Market, symbols: usize, total: Money) -> Self {
         Self {
             market,
             cash: None,
             last: vec![None; symbols],
-            total: Money::ZERO,
+            total,
             wanted: None,
             counted: BTreeSet::new(),
             known_at: Nanos::NONE,
         }
+    }
+
+    /// Goes on from where an earlier book stood. A mark of other symbols is none: it knows nothing of the
+    /// executions that moved the cash.
+    pub(super) fn go_on(&mut self, mark: CashMark, symbols: &[String]) {
+        if mark.symbols == symbols && mark.last.len() == self.last.len() {
+            (self.cash, self.last, self.total) = (Some(mark.cash), mark.last, mark.total);
+            (self.counted, self.known_at) = (mark.counted.into_iter().collect(), Nanos(mark.known_at_ns));
+        }
+    }
+
+    /// Where the book stands, while everything in it is explained.
+    pub(super) fn mark(&self, symbols: &[String]) -> Option<CashMark> {
+        let cash = self.cash.filter(|_| self.wanted.is_none())?;
+        Some(CashMark {
+            symbols: symbols.to_vec(),
+            cash,
+            last: self.last.clone(),
+            total: self.total,
+            counted: self.counted.iter().cloned().collect(),
+            known_at_ns: self.known_at.0,
+        })
     }
 
     /// True when this much cash needs no explaining.
@@ -91,11 +131,14 @@ impl CashBook {
         for (last, trades) in self.last.iter_mut().zip(trades) {
             let fresh: Vec<&TradeState> =
                 trades.iter().filter(|trade| last.is_none_or(|last| trade.id > last)).collect();
-            hidden |= fresh.len() >= full;
+            // Numbers that go backwards are another account's, or a test venue's that began anew.
+            let latest = trades.last().map_or(0, |trade| trade.id);
+            let rewound = last.is_some_and(|last| latest < last);
+            hidden |= fresh.len() >= full || rewound;
             new += fresh.len() as i64;
             flow += fresh.iter().map(|trade| flow_of(self.market, trade, quote)).sum::<i128>();
             // An account that never traded begins before the first execution.
-            *last = trades.last().map(|trade| trade.id).or(*last).or(Some(0));
+            *last = Some(latest);
         }
         if let Some(before) = self.cash.filter(|_| !hidden) {
             let moved = i128::from(cash.units()) - i128::from(before.units()) - flow;
@@ -208,7 +251,7 @@ mod tests {
 
     #[test]
     fn what_no_execution_explains_came_from_outside() {
-        let mut book = CashBook::new(Market::Spot, 1);
+        let mut book = CashBook::new(Market::Spot, 1, Money::ZERO);
         let mut trades = vec![trade(7, true, "1", "1", "0", "USDT")];
         let mut see = |cash: &str, trades: &[TradeState]| {
             book.explain(cash.parse().unwrap(), "USDT", &[trades.to_vec()], 500, Nanos(1));
@@ -228,13 +271,58 @@ mod tests {
     }
 
     #[test]
+    fn a_book_that_goes_on_finds_what_moved_in_between_and_nothing_twice() {
+        let symbols = ["BTCUSDT".to_owned()];
+        let resumed = |mark: &CashMark, symbols: &[String]| {
+            let bytes = serde_json::to_vec(mark).unwrap();
+            let mut book = CashBook::new(Market::Spot, symbols.len(), Money::whole(7));
+            book.go_on(serde_json::from_slice(&bytes).unwrap(), symbols);
+            book
+        };
+        let mut trades = vec![trade(7, true, "1", "1", "0", "USDT")];
+        let mut book = CashBook::new(Market::Spot, 1, Money::whole(7));
+        assert_eq!(book.mark(&symbols), None, "nothing is known yet");
+        book.explain(Money::whole(1000), "USDT", &[trades.clone()], 500, Nanos(1));
+        book.explain(Money::whole(1100), "USDT", &[trades.clone()], 500, Nanos(2));
+        assert_eq!(book.total(), Money::whole(107), "it goes on from what was counted before");
+        let mark = book.mark(&symbols).unwrap();
+        // While nobody looked: one bought for 500, 50 withdrawn.
+        trades.push(trade(8, true, "50000", "0.01", "0", "BTC"));
+        for _ in 0..2 {
+            let mut book = resumed(&mark, &symbols);
+            assert!(book.is_explained(Money::whole(1100)));
+            book.explain(Money::whole(550), "USDT", &[trades.clone()], 500, Nanos(9));
+            assert_eq!(book.total(), Money::whole(57), "the same from the same mark, however often");
+        }
+        let mut other = resumed(&mark, &["ETHUSDT".to_owned()]);
+        other.explain(Money::whole(550), "USDT", &[trades.clone()], 500, Nanos(9));
+        assert_eq!(other.total(), Money::whole(7), "other symbols: it begins with what it finds");
+    }
+
+    #[test]
+    fn a_venue_that_begins_anew_is_not_judged_by_its_old_executions() {
+        let symbols = ["BTCUSDT".to_owned()];
+        let mut before = CashBook::new(Market::Spot, 1, Money::ZERO);
+        before.explain(Money::whole(1000), "USDT", &[vec![trade(500, true, "1", "1", "0", "USDT")]], 500, Nanos(1));
+        let mut book = CashBook::new(Market::Spot, 1, Money::ZERO);
+        book.go_on(before.mark(&symbols).unwrap(), &symbols);
+        let mut trades = vec![];
+        book.explain(Money::whole(10_000), "USDT", &[trades.clone()], 500, Nanos(2));
+        trades.push(trade(1, true, "50000", "0.01", "0", "BTC"));
+        book.explain(Money::whole(9_500), "USDT", &[trades.clone()], 500, Nanos(3));
+        assert_eq!(book.total(), Money::ZERO, "neither the new balance nor the first purchase");
+        book.explain(Money::whole(9_400), "USDT", &[trades], 500, Nanos(4));
+        assert_eq!(book.total(), Money::whole(-100), "from there on it accounts again");
+    }
+
+    #[test]
     fn an_answer_that_may_hide_executions_says_nothing() {
-        let mut book = CashBook::new(Market::Spot, 1);
+        let mut book = CashBook::new(Market::Spot, 1, Money::ZERO);
         book.explain(Money::whole(1000), "USDT", &[vec![]], 2, Nanos(1));
         let trades = vec![trade(8, true, "10", "1", "0", "USDT"), trade(9, true, "10", "1", "0", "USDT")];
-        book.explain(Money::whole(900), "USDT", &[trades], 2, Nanos(1));
+        book.explain(Money::whole(900), "USDT", &[trades.clone()], 2, Nanos(1));
         assert_eq!(book.total(), Money::ZERO);
-        book.explain(Money::whole(950), "USDT", &[vec![]], 2, Nanos(1));
+        book.explain(Money::whole(950), "USDT", &[trades], 2, Nanos(1));
         assert_eq!(book.total(), Money::whole(50), "from there on it accounts again");
     }
 
@@ -253,7 +341,7 @@ mod tests {
     #[test]
     fn on_futures_only_what_the_venue_calls_a_transfer_is_one() {
         let at = |seconds: u64| Nanos(1_000 * SECOND + seconds * SECOND);
-        let mut book = CashBook::new(Market::UsdMFutures, 1);
+        let mut book = CashBook::new(Market::UsdMFutures, 1, Money::ZERO);
         let mut trades = vec![trade(7, true, "1", "1", "0", "USDT")];
         let see = |book: &mut CashBook, cash: &str, trades: &[TradeState], now| {
             book.explain(cash.parse().unwrap(), "USDT", &[trades.to_vec()], 500, now);
@@ -285,7 +373,7 @@ mod tests {
 
     #[test]
     fn a_transfer_from_before_the_book_explains_nothing() {
-        let mut book = CashBook::new(Market::UsdMFutures, 1);
+        let mut book = CashBook::new(Market::UsdMFutures, 1, Money::ZERO);
         book.explain(Money::whole(1000), "USDT", &[vec![]], 500, Nanos(100 * SECOND));
         book.explain(Money::whole(1500), "USDT", &[vec![]], 500, Nanos(101 * SECOND));
         assert!(book.question(Nanos(101 * SECOND)).is_some());

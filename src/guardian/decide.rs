@@ -116,8 +116,6 @@ pub struct Guard {
     asked_ns: Option<u64>,
     seen_read: u64,
     unsaved: bool,
-    /// Deposits minus withdrawals of this session that are taken in.
-    transfers: Money,
     /// The part of them that the engine's books do not show yet: it books a deposit when it is flat, and until
     /// then its equity must not be measured against a reference that has moved.
     unbooked: Money,
@@ -145,7 +143,6 @@ impl Guard {
             asked_ns: None,
             seen_read: 0,
             unsaved: false,
-            transfers: Money::ZERO,
             unbooked: Money::ZERO,
             venue_equity: Money::ZERO,
             resumed: false,
@@ -210,14 +207,15 @@ impl Guard {
     }
 
     fn take_transfers(&mut self, facts: &VenueFacts, actions: &mut Vec<Action>) {
-        let Some(moved) = facts.transfers.checked_sub(self.transfers).filter(|moved| !moved.is_zero()) else { return };
-        self.transfers = facts.transfers;
+        let moved = facts.transfers.checked_sub(self.ledger.transfers);
+        let Some(moved) = moved.filter(|moved| !moved.is_zero()) else { return };
+        self.ledger.transfers = facts.transfers;
+        self.unsaved = true;
         self.unbooked = self.unbooked.checked_add(moved).unwrap_or(Money::ZERO);
         let Some(day) = &mut self.ledger.day else { return };
         let Some(reference) = day.reference.checked_add(moved) else { return };
         day.reference = reference;
         self.ledger.peak = self.ledger.peak.and_then(|peak| peak.checked_add(moved));
-        self.unsaved = true;
         actions.push(Action::Tell(Report::CashMoved(moved)));
     }
 

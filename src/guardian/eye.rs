@@ -190,6 +190,9 @@ impl Eye {
 
 /// The rows in the order of the guardian's instruments.
 fn rearranged(mut view: EngineView, rows: &[usize]) -> EngineView {
+    if rows.iter().enumerate().all(|(row, place)| row == *place) {
+        return view;
+    }
     let theirs = view.snapshot.instruments;
     view.snapshot.instruments = [InstrumentRow::default(); crate::snapshot::MAX_INSTRUMENTS];
     for (row, place) in theirs.iter().zip(rows) {

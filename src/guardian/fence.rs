@@ -107,3 +107,53 @@ impl Fence {
         self.closed.store(false, Ordering::Release);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::InstrumentTable;
+    use crate::snapshot::ProcessIdentity;
+
+    const ASKED: u64 = 5_000_000_000;
+
+    /// A process that never answers a kill word, and an eye on it.
+    fn deaf() -> (std::process::Child, Eye) {
+        let child = std::process::Command::new("sleep").arg("600").spawn().unwrap();
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", child.id())).unwrap();
+        let (_, fields) = stat.rsplit_once(')').unwrap();
+        let start_ticks = fields.split_ascii_whitespace().nth(19).unwrap().parse().unwrap();
+        let identity = ProcessIdentity { pid: child.id(), start_ticks, ..ProcessIdentity::current().unwrap() };
+        let folder = tempfile::tempdir().unwrap();
+        let eye = Eye::new(folder.path(), &InstrumentTable::new([]).unwrap(), Some(identity));
+        assert!(eye.handle().is_some());
+        (child, eye)
+    }
+
+    #[test]
+    fn an_engine_that_does_not_answer_has_200_ms_and_is_killed_then() {
+        let (mut child, mut eye) = deaf();
+        let closed = Arc::new(AtomicBool::new(false));
+        let timeout = crate::guardian::GuardianParams::default().liquidation.fence_timeout;
+        assert_eq!(timeout, Span::millis(200));
+        let mut fence = Fence::new(timeout, Arc::clone(&closed));
+        fence.begin(1, false, &eye, ASKED);
+        assert_eq!(fence.poll(&eye, ASKED + timeout.0 - 1), None);
+        assert!(fence.is_closing() && eye.handle().is_some_and(|handle| !handle.has_ended_within(Span::ZERO)));
+        assert_eq!(fence.poll(&eye, ASKED + timeout.0), None, "the order is given, the end not yet seen");
+        assert!(eye.handle().is_some_and(|handle| handle.has_ended_within(Span::seconds(10))));
+        assert!(!closed.load(Ordering::Acquire), "nothing is closed before its end is seen");
+        eye.look(ASKED + timeout.0);
+        assert_eq!(fence.poll(&eye, ASKED + timeout.0 + 1), Some(Fenced::Killed));
+        assert!(closed.load(Ordering::Acquire));
+        assert!(!child.wait().unwrap().success());
+    }
+
+    #[test]
+    fn by_force_there_is_no_waiting() {
+        let (mut child, eye) = deaf();
+        let mut fence = Fence::new(Span::seconds(3600), Arc::new(AtomicBool::new(false)));
+        fence.begin(1, true, &eye, ASKED);
+        assert!(eye.handle().is_some_and(|handle| handle.has_ended_within(Span::seconds(10))));
+        assert!(!child.wait().unwrap().success());
+    }
+}

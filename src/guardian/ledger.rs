@@ -28,12 +28,15 @@ pub struct Ledger {
     pub day: Option<Day>,
     /// The highest equity the venue has named, moved by deposits and withdrawals.
     pub peak: Option<Money>,
+    /// Deposits minus withdrawals by which reference and peak were moved so far, since the first start.
+    #[serde(default)]
+    pub transfers: Money,
 }
 
 impl Default for Ledger {
     /// Before the first start.
     fn default() -> Self {
-        Self { level: Level::Active, latches: 0, day: None, peak: None }
+        Self { level: Level::Active, latches: 0, day: None, peak: None, transfers: Money::ZERO }
     }
 }
 

@@ -52,7 +52,7 @@ pub struct VenueFacts {
     pub nothing_held: bool,
     /// Open orders that could open a position.
     pub entry_orders: u32,
-    /// Deposits minus withdrawals since this session with the venue began, as far as they can be told.
+    /// Deposits minus withdrawals since the account was first watched, as far as they can be told.
     pub transfers: Money,
     /// Venue's clock minus ours, nanoseconds, where the venue says.
     pub clock_ahead_ns: Option<i64>,

@@ -10,7 +10,9 @@ use crate::core::Span;
 use crate::snapshot::monotonic_ns;
 
 use super::binance::{BinanceSession, Touches};
+use super::cash::CashMark;
 use super::observation::VenueFacts;
+use super::store::CashSaver;
 
 /// The other end of the thread.
 #[derive(Debug)]
@@ -22,16 +24,27 @@ pub(super) struct Poller {
 
 impl Poller {
     /// Starts the thread. It ends when this end is dropped.
-    pub(super) fn start(mut session: BinanceSession, touches: Touches, every: Span, dead_man: Span) -> Self {
+    pub(super) fn start(
+        mut session: BinanceSession,
+        touches: Touches,
+        every: Span,
+        dead_man: Span,
+        saver: CashSaver,
+    ) -> Self {
         let facts = Arc::new(Mutex::new((None, String::new())));
         let (engine_is_well, stop) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
         let poller =
             Self { facts: Arc::clone(&facts), engine_is_well: Arc::clone(&engine_is_well), stop: Arc::clone(&stop) };
         std::thread::spawn(move || {
             let mut armed_ns = 0;
+            let mut saved: Option<CashMark> = None;
             while !stop.load(Ordering::Acquire) {
                 let began = monotonic_ns();
                 let read = session.facts(&touches);
+                if let Some(mark) = session.cash_mark().filter(|mark| saved.as_ref() != Some(mark)) {
+                    saver.save(mark.clone());
+                    saved = Some(mark);
+                }
                 if let Ok(mut slot) = facts.lock() {
                     match read {
                         Ok(read) => *slot = (Some(read), String::new()),

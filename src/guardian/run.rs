@@ -7,7 +7,7 @@
 //! | `poll` | reads the account at the venue every second |
 //! | `act` | cancels and closes |
 //! | recorder (`events`) | writes and syncs events, makes the next latch's file |
-//! | saver (`store`) | keeps the ledger on disk |
+//! | saver (`store`) | keeps ledger and accounting on disk |
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -128,7 +128,11 @@ impl<C: Clock> Watch<C> {
         let mut acting = session()?;
         acting.keep_warm();
         let fenced = Arc::new(AtomicBool::new(false));
-        let poller = Poller::start(session()?, Arc::clone(&touches), params.poll_every, params.dead_man);
+        let saver = Saver::start(store, known.clone());
+        let mut polling = session()?;
+        polling.account_from(memory.cash, memory.ledger.transfers);
+        let (every, dead_man) = (params.poll_every, params.dead_man);
+        let poller = Poller::start(polling, Arc::clone(&touches), every, dead_man, saver.cash());
         let most = params.open_lots.limit;
         let actor = Actor::start(acting, touches, &params.liquidation, most, &instruments, Arc::clone(&fenced));
         let latched = latch::check(&state);
@@ -152,7 +156,7 @@ impl<C: Clock> Watch<C> {
             fence_begun_ns: 0,
             recorder,
             latch,
-            saver: Saver::start(store, known),
+            saver,
             save_wanted: false,
             poller,
             actor,

@@ -14,9 +14,11 @@ use serde::{Deserialize, Serialize};
 use crate::snapshot::{Level, ProcessIdentity};
 
 use super::binance::KnownSymbol;
+use super::cash::CashMark;
 use super::ledger::Ledger;
 
 const LEDGER_FILE: &str = "guardian-state.json";
+const CASH_FILE: &str = "guardian-cash.json";
 const LOCK_FILE: &str = "guardian.lock";
 
 /// Why the state folder cannot be used.
@@ -69,6 +71,8 @@ pub struct Memory {
     pub engine: Option<ProcessIdentity>,
     /// The venue's grids when it last told them.
     pub instruments: Vec<KnownSymbol>,
+    /// How far the account's cash was accounted for.
+    pub cash: Option<CashMark>,
     /// What was there could not be read: nothing of it is believed.
     pub damaged: Option<String>,
 }
@@ -112,6 +116,7 @@ impl Store {
             damaged: Some(format!("{}: {why}", path.display())),
             ..Memory::default()
         };
+        let cash = self.recall_cash();
         match read_json::<Saved>(&path) {
             Ok(saved) => {
                 let identity = |saved: SavedProcess| ProcessIdentity {
@@ -123,12 +128,32 @@ impl Store {
                     ledger: saved.ledger,
                     engine: saved.engine.map(identity),
                     instruments: saved.instruments,
+                    cash,
                     damaged: None,
                 }
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => Memory::default(),
             Err(error) => damaged(error.to_string()),
         }
+    }
+
+    /// How far the cash was accounted for; without it, what moved since then counts as profit or loss.
+    fn recall_cash(&self) -> Option<CashMark> {
+        let path = self.folder.join(CASH_FILE);
+        match read_json(&path) {
+            Ok(mark) => Some(mark),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            Err(error) => {
+                let what = "a deposit or withdrawal made while no guardian ran counts as profit or loss";
+                eprintln!("pawl guardian: {}: {error}: {what}", path.display());
+                None
+            }
+        }
+    }
+
+    fn save_cash(&self, mark: &CashMark) -> io::Result<()> {
+        let path = self.folder.join(CASH_FILE);
+        serde_json::to_vec_pretty(mark).map_err(io::Error::other).and_then(|bytes| write_whole(&path, &bytes))
     }
 
     /// Remembers, on disk when it returns.
@@ -160,10 +185,31 @@ pub(super) struct Outcome {
     pub(super) result: Result<(), StoreError>,
 }
 
+/// What the saver is given.
+#[derive(Debug)]
+enum ToSave {
+    Ledger(Ledger, Option<ProcessIdentity>),
+    Cash(CashMark),
+    /// There is nothing more.
+    End,
+}
+
+/// The polling thread's way to the saver.
+#[derive(Clone, Debug)]
+pub(super) struct CashSaver(Sender<ToSave>);
+
+impl CashSaver {
+    /// Remembers it before long.
+    pub(super) fn save(&self, mark: CashMark) {
+        // The other end may be gone: the guardian is stopping.
+        let _ = self.0.send(ToSave::Cash(mark));
+    }
+}
+
 /// Remembers on a thread of its own: a close that waits for the fence must not wait for a disk.
 #[derive(Debug)]
 pub(super) struct Saver {
-    orders: Option<Sender<(Ledger, Option<ProcessIdentity>)>>,
+    orders: Sender<ToSave>,
     done: Receiver<Outcome>,
     busy: bool,
     thread: Option<JoinHandle<()>>,
@@ -172,16 +218,31 @@ pub(super) struct Saver {
 impl Saver {
     /// Starts the thread. It holds the folder's lock as long as this lives.
     pub(super) fn start(store: Store, instruments: Vec<KnownSymbol>) -> Self {
-        let (orders, incoming) = channel::<(Ledger, Option<ProcessIdentity>)>();
+        let (orders, incoming) = channel();
         let (outgoing, done) = channel();
         let thread = std::thread::spawn(move || {
-            for (ledger, engine) in incoming {
-                let result = store.save(&ledger, engine, instruments.clone());
-                // The other end may be gone: the guardian is stopping.
-                let _ = outgoing.send(Outcome { ledger, engine, result });
+            for order in incoming {
+                match order {
+                    ToSave::Ledger(ledger, engine) => {
+                        let result = store.save(&ledger, engine, instruments.clone());
+                        // The other end may be gone: the guardian is stopping.
+                        let _ = outgoing.send(Outcome { ledger, engine, result });
+                    }
+                    ToSave::Cash(mark) => {
+                        if let Err(error) = store.save_cash(&mark) {
+                            eprintln!("pawl guardian: cannot remember the account's cash: {error}");
+                        }
+                    }
+                    ToSave::End => break,
+                }
             }
         });
-        Self { orders: Some(orders), done, busy: false, thread: Some(thread) }
+        Self { orders, done, busy: false, thread: Some(thread) }
+    }
+
+    /// For the thread that reads the account.
+    pub(super) fn cash(&self) -> CashSaver {
+        CashSaver(self.orders.clone())
     }
 
     /// False while something is being remembered: ask again.
@@ -189,7 +250,7 @@ impl Saver {
         if self.busy {
             return false;
         }
-        self.busy = self.orders.as_ref().is_some_and(|orders| orders.send((*ledger, engine)).is_ok());
+        self.busy = self.orders.send(ToSave::Ledger(*ledger, engine)).is_ok();
         self.busy
     }
 
@@ -204,7 +265,7 @@ impl Saver {
 impl Drop for Saver {
     /// Waits until everything is on disk.
     fn drop(&mut self) {
-        drop(self.orders.take());
+        let _ = self.orders.send(ToSave::End);
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
         }
@@ -242,7 +303,8 @@ mod tests {
         let store = Store::open(folder.path()).unwrap();
         assert_eq!(store.recall(), Memory::default());
         let day = Day { number: 20_000, reference: Money::whole(10_000) };
-        let ledger = Ledger { level: Level::Halt, latches: 3, day: Some(day), peak: Some(Money::whole(11_000)) };
+        let (peak, transfers) = (Some(Money::whole(11_000)), Money::whole(-50));
+        let ledger = Ledger { level: Level::Halt, latches: 3, day: Some(day), peak, transfers };
         let me = ProcessIdentity::current().unwrap();
         store.save(&ledger, Some(me), vec![]).unwrap();
         let expected = Memory { ledger, engine: Some(me), ..Memory::default() };

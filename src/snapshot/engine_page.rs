@@ -339,13 +339,21 @@ pub struct EngineView {
 }
 
 /// A reader of the engine page in another process. It copies; whatever is done to the file is an error.
+///
+/// What changes is copied at each read. Name, size and header of the file are looked at once in
+/// [`CHECK_EVERY`] reads: a page that is cut or overwritten shows in what is copied as well, one that was only
+/// deleted shows in nothing else, and its writer is watched by its process.
 #[derive(Debug)]
 pub struct EngineReader {
     file: PageFile,
     names: Vec<String>,
-    path: std::path::PathBuf,
+    /// From the progress cells to the last row in use.
     words: Vec<u64>,
+    reads: u32,
 }
+
+/// The file itself is looked at once in so many reads.
+pub const CHECK_EVERY: u32 = 8;
 
 impl EngineReader {
     /// Opens and checks the page in a folder.
@@ -366,7 +374,7 @@ impl EngineReader {
             String::from_utf8_lossy(&bytes).into_owned()
         };
         let names = words.chunks_exact(NAME_WORDS).take(rows).map(name).collect();
-        Ok(Self { file, names, path, words: vec![0; PAGE_WORDS] })
+        Ok(Self { file, names, words: vec![0; ROWS_AT + rows * ROW_WORDS - PROGRESS_AT], reads: 0 })
     }
 
     /// The process that writes it, and its session.
@@ -384,20 +392,27 @@ impl EngineReader {
     /// # Errors
     /// The page was deleted, replaced, cut, overwritten, or its writer died in the middle of a write.
     pub fn read(&mut self) -> Result<EngineView, PageError> {
-        let sequence = self.file.copy(SEQUENCE_AT, &mut self.words)?;
-        let (words, rows) = (&self.words, self.file.owner.rows as usize);
-        let content = &words[ACCOUNT_AT..ROWS_AT + rows * ROW_WORDS];
-        let damaged = || PageError::Damaged(self.path.clone());
-        if Checksum::of(sequence ^ self.file.owner.session << 32, content) != words[CHECKSUM_AT] {
-            return Err(damaged());
+        if self.reads.is_multiple_of(CHECK_EVERY) {
+            self.file.check()?;
         }
+        self.reads = self.reads.wrapping_add(1);
+        let (rows, salt) = (self.file.owner.rows as usize, self.file.owner.session << 32);
+        let is_whole = |words: &[u64]| {
+            let sum = Checksum::of(words[SEQUENCE_AT - PROGRESS_AT] ^ salt, &words[ACCOUNT_AT - PROGRESS_AT..]);
+            sum == words[CHECKSUM_AT - PROGRESS_AT]
+        };
+        let copied = self.file.copy(PROGRESS_AT, SEQUENCE_AT, &mut self.words, is_whole);
+        // What is wrong with the file says more than what is wrong with its words.
+        let sequence = copied.or_else(|error| self.file.check().and(Err(error)))?;
+        let words = &self.words;
+        let damaged = || PageError::Damaged(self.file.path().to_owned());
         Ok(EngineView {
             sequence,
-            snapshot: Snapshot::from_words(&words[ACCOUNT_AT..], rows).ok_or_else(damaged)?,
+            snapshot: Snapshot::from_words(&words[ACCOUNT_AT - PROGRESS_AT..], rows).ok_or_else(damaged)?,
             instruments: rows,
-            progress: std::array::from_fn(|thread| words[PROGRESS_AT + thread * LINE]),
+            progress: std::array::from_fn(|thread| words[thread * LINE]),
             threads: self.file.owner.threads as usize,
-            kill_acknowledged: words[FENCE_AT],
+            kill_acknowledged: words[FENCE_AT - PROGRESS_AT],
         })
     }
 }

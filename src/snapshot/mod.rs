@@ -41,8 +41,8 @@ pub mod seqlock;
 mod watch;
 
 pub use engine_page::{
-    EnginePage, EnginePageError, EnginePlan, EngineReader, EngineState, EngineView, InstrumentRow, MAX_HOT_THREADS,
-    MAX_INSTRUMENTS, Snapshot,
+    CHECK_EVERY, EnginePage, EnginePageError, EnginePlan, EngineReader, EngineState, EngineView, InstrumentRow,
+    MAX_HOT_THREADS, MAX_INSTRUMENTS, Snapshot,
 };
 pub use guardian_page::{GuardianPage, GuardianPageWriter, GuardianView, Level};
 pub use page::{LAYOUT_VERSION, PageError, PageOwner};

@@ -252,6 +252,11 @@ impl PageFile {
         Ok(Self { file, path: path.to_owned(), words, header, owner })
     }
 
+    /// Where it is.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// The names behind the header, checked.
     pub(super) fn names(&self, count: usize) -> Result<Vec<u64>, PageError> {
         let mut names = vec![0; count];
@@ -263,37 +268,51 @@ impl PageFile {
         }
     }
 
-    /// Copies the page into `out` such that the words from `sequence_at` on are one whole write.
-    pub(super) fn copy(&self, sequence_at: usize, out: &mut [u64]) -> Result<u64, PageError> {
+    /// Is the file still the page that was attached: its name, its size, its header?
+    pub(super) fn check(&self) -> Result<(), PageError> {
         let metadata = self.file.metadata().map_err(PageError::io(&self.path))?;
         if metadata.nlink() == 0 {
             return Err(PageError::Replaced(self.path.clone()));
         }
         check_size(&self.path, self.words, metadata.len())?;
+        let mut header = [0; HEADER_WORDS];
+        copy_words(&self.file, &self.path, 0, &mut header)?;
+        if header == self.header {
+            return Ok(());
+        }
+        let found = "another header than when it was attached";
+        Err(PageError::NotAPage { path: self.path.clone(), found })
+    }
+
+    /// Copies the words from `from` on into `out` such that those behind the sequence at `sequence_at` are one
+    /// whole write, by two signs: `is_whole` says so of their sum, which covers the sequence, and the sequence
+    /// has not moved since. (The kernel need not copy in order, so the sequence alone would not prove it.)
+    pub(super) fn copy(
+        &self,
+        from: usize,
+        sequence_at: usize,
+        out: &mut [u64],
+        is_whole: impl Fn(&[u64]) -> bool,
+    ) -> Result<u64, PageError> {
+        let mut damaged = false;
         for _ in 0..READ_TRIES {
-            let mut sequence = [0];
-            copy_words(&self.file, &self.path, sequence_at, &mut sequence)?;
-            let before = sequence[0];
+            copy_words(&self.file, &self.path, from, out)?;
+            let before = out[sequence_at - from];
             if before & 1 == 1 {
+                damaged = false;
                 continue;
             }
-            // The kernel copies in any order it likes; the fences order the copies as seqlock::read does.
             fence(Ordering::Acquire);
-            copy_words(&self.file, &self.path, 0, out)?;
-            fence(Ordering::Acquire);
+            let mut sequence = [0];
             copy_words(&self.file, &self.path, sequence_at, &mut sequence)?;
-            if sequence[0] == before {
-                return if out[..HEADER_WORDS] == self.header {
-                    Ok(before)
-                } else {
-                    Err(PageError::NotAPage {
-                        path: self.path.clone(),
-                        found: "another header than when it was attached",
-                    })
-                };
+            // Words that do not add up while the sequence stands still are no write that is going on.
+            damaged = sequence[0] == before && !is_whole(out);
+            if sequence[0] == before && !damaged {
+                return Ok(before);
             }
         }
-        Err(PageError::Busy(self.path.clone()))
+        let path = self.path.clone();
+        Err(if damaged { PageError::Damaged(path) } else { PageError::Busy(path) })
     }
 }
 
