@@ -170,7 +170,7 @@ proptest! {
         let spec = table(ContractKind::Linear).get(ID).unwrap().spec().clone();
         let mut alive: Option<(Submit, Side, i64)> = None;
         let (mut executions, mut held, mut cash, mut fees) = (0u64, 0i64, 0i128, 0i64);
-        let mut attempts: BTreeMap<u32, u8> = BTreeMap::new();
+        let (mut attempts, mut last): (BTreeMap<u32, u8>, OrderId) = (BTreeMap::new(), OrderId::default());
         for step in moves {
             desk.now = desk.now.plus(Span::millis(1));
             let events = match (step, alive) {
@@ -199,7 +199,7 @@ proptest! {
                 }
                 (Move::Fee(amount), _) if executions > 0 => {
                     fees += amount;
-                    desk.report(EventKind::Fee, &Fee { order: OrderId(1), execution: executions, amount: Money::from_units(amount), base: Qty::ZERO });
+                    desk.report(EventKind::Fee, &Fee { order: last, execution: executions, amount: Money::from_units(amount), base: Qty::ZERO });
                     executions += 1;
                     Vec::new()
                 }
@@ -232,7 +232,7 @@ proptest! {
                 let previous = attempts.insert(order.intent, order.attempt).unwrap_or(0);
                 prop_assert_eq!(order.attempt, previous + 1);
                 prop_assert!(order.attempt <= 2);
-                alive = Some((order, side, 0));
+                (alive, last) = (Some((order, side, 0)), order.order);
             }
             let position = desk.oms.position(ID).unwrap();
             prop_assert_eq!(position.signed_units(), held, "sum of fills = position");

@@ -277,3 +277,176 @@ fn a_fee_taken_of_the_base_asset_shrinks_the_position_and_is_charged_once() {
     inventory(&mut desk, round, "0.005");
     assert!(alerts(&done(&mut desk, round)).is_empty(), "the dust is known, not a position");
 }
+
+#[test]
+fn a_round_that_finds_an_orphan_is_put_again_and_its_fill_is_looked_for() {
+    let mut desk = Desk::new(&OmsParams::default());
+    desk.quote("1.10000", "1.10010", 0.0);
+    let round = asked(&desk.venue(EventKind::Link, &link(LinkState::Up)));
+    let orphan = OrderId::new(99, 4);
+    let open = |round| OpenOrderReport { round, order: orphan, remaining: qty("1"), filled: Qty::ZERO };
+    desk.venue_sided(EventKind::OpenOrderReport, Side::Buy, &open(round));
+    done(&mut desk, round);
+    assert!(!desk.oms.is_reconciled(), "it may fill before its cancel arrives");
+    let due = desk.oms.next_deadline();
+    let again = asked(&desk.wait(due.since(desk.now)));
+    done(&mut desk, again);
+    assert!(desk.oms.is_reconciled());
+    // It has filled after all, and is told only now.
+    let told = desk.report(EventKind::Fill, &fill(orphan, 1, "1.10010", qty("1")));
+    assert_eq!(alerts(&told), [AlertCode::UnknownExecution]);
+    let due = desk.oms.next_deadline();
+    let third = asked(&desk.wait(due.since(desk.now)));
+    position(&mut desk, third, "1");
+    done(&mut desk, third);
+    assert_eq!(desk.oms.open_lots(), qty("1"));
+    assert_eq!(submits(&desk.quote("1.09000", "1.09010", -3.0))[0].role, OrderRole::Exit, "and it is attended");
+}
+
+#[test]
+fn an_orphan_that_cannot_be_cancelled_does_not_keep_positions_from_being_closed_for_ever() {
+    let mut desk = Desk::new(&OmsParams::default());
+    let mut round = asked(&desk.venue(EventKind::Link, &link(LinkState::Up)));
+    for _ in 0..20 {
+        let open = OpenOrderReport { round, order: OrderId::new(99, 4), remaining: qty("1"), filled: Qty::ZERO };
+        let found = desk.venue_sided(EventKind::OpenOrderReport, Side::Buy, &open);
+        assert!(found.iter().any(|event| event.kind == EventKind::Cancel), "each round tries again");
+        done(&mut desk, round);
+        if desk.oms.is_reconciled() {
+            return;
+        }
+        let due = desk.oms.next_deadline();
+        round = asked(&desk.wait(due.since(desk.now)));
+    }
+    panic!("never");
+}
+
+#[test]
+fn a_position_that_somebody_else_changed_is_asked_about() {
+    let mut desk = Desk::new(&OmsParams::default());
+    let round = asked(&desk.venue(EventKind::Link, &link(LinkState::Up)));
+    done(&mut desk, round);
+    desk.quote("1.10000", "1.10010", 0.0);
+    position(&mut desk, 0, "0.5");
+    assert!(desk.oms.is_reconciled(), "an execution of ours may be on its way");
+    let due = desk.oms.next_deadline();
+    let again = asked(&desk.wait(due.since(desk.now)));
+    position(&mut desk, again, "0.5");
+    done(&mut desk, again);
+    assert_eq!(desk.oms.open_lots(), qty("0.5"));
+    position(&mut desk, 0, "0.5");
+    assert_eq!(desk.oms.next_deadline(), desk.now.plus(OmsParams::default().max_hold), "nothing is left to ask");
+}
+
+#[test]
+fn somebody_else_s_execution_and_its_fee_change_nothing_of_ours() {
+    let mut desk = spot("0", "1000");
+    let entry = submits(&desk.signal("1.09990", "1.10000", -2.1, Some(Side::Buy)))[0];
+    desk.report(EventKind::Fill, &fill(entry.order, 1, "1.10000", entry.qty));
+    let (equity, balance) = (desk.oms.equity(), desk.oms.balance());
+    desk.report(EventKind::Fill, &fill(OrderId(0), 2, "1.10000", Qty::whole(3000)));
+    let fee = Fee { order: OrderId(0), execution: 2, amount: "3.3".parse().unwrap(), base: Qty::whole(3) };
+    desk.report(EventKind::Fee, &fee);
+    assert_eq!((desk.oms.equity(), desk.oms.balance()), (equity, balance));
+    assert_eq!(desk.oms.open_lots(), entry.qty);
+}
+
+#[test]
+fn a_base_fee_that_takes_all_that_is_left_ends_the_trade() {
+    let mut desk = spot("0", "1000");
+    let entry = submits(&desk.signal("1.09990", "1.10000", -2.1, Some(Side::Buy)))[0];
+    desk.report(EventKind::Fill, &fill(entry.order, 1, "1.10000", entry.qty));
+    let fee =
+        |order, execution, base: &str| Fee { order, execution, amount: "0.0001".parse().unwrap(), base: qty(base) };
+    desk.report(EventKind::Fee, &fee(entry.order, 1, "0.0075"));
+    let first = submits(&desk.quote("1.10100", "1.10110", 0.5))[0];
+    let lapsed = desk.report(EventKind::OrderExpired, &OrderDone { order: first.order, filled: Qty::ZERO });
+    let second = submits(&lapsed)[0];
+    assert_eq!(second.qty, qty("4.99"));
+    desk.report(EventKind::Fill, &fill(second.order, 2, "1.10100", second.qty));
+    // 0.0025 are left, below the smallest order; the fee of the sale takes them.
+    desk.report(EventKind::Fee, &fee(second.order, 2, "0.0074"));
+    desk.quote("1.10100", "1.10110", 0.5);
+    assert!(desk.oms.open_lots().is_zero());
+    desk.wait(OmsParams::default().max_hold);
+    desk.wait(Span::seconds(1));
+    assert!(desk.oms.next_deadline() > desk.now, "nothing is due for ever");
+    assert_eq!(refusals(&desk.signal("1.09990", "1.10000", -2.1, Some(Side::Buy))), [], "and it may trade again");
+}
+
+#[test]
+fn on_spot_no_more_is_sold_than_is_there_and_what_is_refused_twice_is_asked_about() {
+    let mut desk = spot("0", "1000");
+    let entry = submits(&desk.signal("1.09990", "1.10000", -2.1, Some(Side::Buy)))[0];
+    desk.report(EventKind::Fill, &fill(entry.order, 1, "1.10000", entry.qty));
+    // Fees of other trades were taken of it.
+    inventory(&mut desk, 0, "4.905");
+    desk.now = desk.now.plus(Span::seconds(60));
+    let exit = submits(&desk.quote("1.10100", "1.10110", 0.5))[0];
+    assert_eq!(exit.qty, qty("4.90"));
+    let reject = |order| pawl::core::payload::OrderReject { order, code: None, price: pawl::core::Price::ZERO };
+    let second = submits(&desk.report(EventKind::OrderRejected, &reject(exit.order)))[0];
+    let refused = desk.report(EventKind::OrderRejected, &reject(second.order));
+    assert_eq!(alerts(&refused), [AlertCode::ExitFailing]);
+    let round = asked(&desk.wait(Span::ZERO));
+    inventory(&mut desk, round, "0");
+    done(&mut desk, round);
+    assert!(desk.oms.open_lots().is_zero(), "it is no longer there");
+}
+
+#[test]
+fn a_spot_position_taken_up_at_the_start_is_in_the_balance() {
+    let mut desk = Desk::trading(&OmsParams::default(), ContractKind::Spot);
+    desk.control(ControlCode::Baseline, Money::ZERO);
+    desk.quote("1.10000", "1.10010", -3.0);
+    let round = asked(&desk.venue(EventKind::Link, &link(LinkState::Up)));
+    cash(&mut desk, round, "1000");
+    inventory(&mut desk, round, "100");
+    done(&mut desk, round);
+    assert_eq!(desk.oms.open_lots(), qty("100"));
+    let worth: Money = "1110".parse().unwrap();
+    let apart = worth.checked_sub(desk.oms.equity()).unwrap();
+    assert!(apart.abs() <= "0.011".parse().unwrap(), "cash and what is held: {}", desk.oms.equity());
+}
+
+#[test]
+fn what_its_owner_takes_away_is_no_short_position_to_be_bought_back() {
+    let mut desk = spot_with(&OmsParams::default(), "3", "1000");
+    let round = asked(&desk.venue(EventKind::Link, &link(LinkState::Up)));
+    inventory(&mut desk, round, "2.5");
+    assert_eq!(alerts(&done(&mut desk, round)), [AlertCode::PositionMismatch], "a person must know");
+    assert!(desk.oms.open_lots().is_zero());
+    for z_score in [0.0, 3.0, -3.0, 0.0] {
+        assert!(submits(&desk.quote("1.10000", "1.10010", z_score)).is_empty());
+    }
+    let round = asked(&desk.venue(EventKind::Link, &link(LinkState::Up)));
+    inventory(&mut desk, round, "2.5");
+    assert!(alerts(&done(&mut desk, round)).is_empty(), "told once");
+}
+
+#[test]
+fn an_order_of_many_executions_is_booked_once_when_all_of_them_are_told_again() {
+    let mut desk = Desk::new(&OmsParams::default());
+    let order = submits(&desk.signal("1.10000", "1.10010", -2.1, Some(Side::Buy)))[0];
+    for _ in 0..2 {
+        for execution in 1..=500 {
+            desk.report(EventKind::Fill, &fill(order.order, execution, "1.10010", qty("0.0001")));
+        }
+    }
+    assert_eq!(desk.oms.position(desk::ID).unwrap().quantity(), qty("0.05"));
+}
+
+#[test]
+fn an_entry_that_was_lost_sight_of_is_asked_about_however_often_the_supervisor_wants_to_be_flat() {
+    let params = OmsParams { entry: pawl::oms::EntryStyle::Limit, ..OmsParams::default() };
+    let mut desk = Desk::new(&params);
+    let order = submits(&desk.signal("1.10000", "1.10010", -2.1, Some(Side::Buy)))[0];
+    let mut questions = 0;
+    for _ in 0..10 {
+        desk.control(ControlCode::Flatten, Money::ZERO);
+        let told = desk.wait(Span::seconds(1));
+        questions += told.iter().filter(|event| event.kind == EventKind::Query).count();
+    }
+    assert!(questions >= 3, "{questions} of {:?}", order.order);
+    assert!(desk.oms.status(desk::ID).unwrap().unknown_since.is_some(), "the guardian sees it");
+}

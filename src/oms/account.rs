@@ -132,7 +132,7 @@ impl Oms {
     pub(super) fn sync_realised(&mut self, id: InstrumentId) -> bool {
         let instrument = self.instruments.get(id).expect("books and instruments have the same length");
         let Some(profit) = instrument.value(self.books[id.index()].position.realised()) else {
-            self.entries_allowed = false;
+            self.books_broken = true;
             return false;
         };
         self.account.set_realised(id, profit);

@@ -122,6 +122,8 @@ pub(super) struct Book {
     pub(super) reported: Option<(i64, Price)>,
     /// The present reconciliation reported the live order as open.
     pub(super) seen_open: bool,
+    /// It reported an order of ours that nobody here waits for; its cancel is on its way.
+    pub(super) orphaned: bool,
     pub(super) last_entry: Option<(Side, Nanos)>,
     /// The last orders sent, newest last, so that a late fill still finds its side.
     recent: [(OrderId, Option<Side>); REMEMBERED],
@@ -129,33 +131,42 @@ pub(super) struct Book {
 
 /// Orders of an instrument that are remembered after they are done.
 const REMEMBERED: usize = 16;
-/// Executions remembered: a venue repeats what is minutes old, not what is hundreds of fills old.
-const EXECUTIONS: usize = 64;
+/// Executions remembered: more than a venue tells in one answer when it is asked for an order's executions, all of
+/// which then come a second time.
+const EXECUTIONS: usize = 2048;
 
 /// The last execution numbers, so that one that comes twice is booked once.
 #[derive(Clone, Debug)]
 pub(super) struct Seen {
-    numbers: [u64; EXECUTIONS],
+    /// A ring, apart from the book, whose memory is asked for before each order.
+    numbers: Box<[u64]>,
     next: usize,
     highest: u64,
 }
 
 impl Default for Seen {
     fn default() -> Self {
-        Self { numbers: [0; EXECUTIONS], next: 0, highest: 0 }
+        Self { numbers: vec![0; EXECUTIONS].into_boxed_slice(), next: 0, highest: 0 }
     }
 }
 
 impl Seen {
     /// Notes a number; false when it is remembered already. Zero is never remembered.
     pub(super) fn insert(&mut self, number: u64) -> bool {
-        if number != 0 && self.numbers.contains(&number) {
+        // Nearly all are higher than any before them.
+        if number != 0 && number <= self.highest && self.numbers.contains(&number) {
             return false;
         }
         self.numbers[self.next] = number;
         self.next = (self.next + 1) % EXECUTIONS;
         self.highest = self.highest.max(number);
         true
+    }
+
+    /// Forgets all.
+    fn clear(&mut self) {
+        self.numbers.fill(0);
+        (self.next, self.highest) = (0, 0);
     }
 
     /// The highest number noted.
@@ -179,6 +190,7 @@ impl Default for Book {
             inventory: None,
             reported: None,
             seen_open: false,
+            orphaned: false,
             last_entry: None,
             recent: [(OrderId(0), None); REMEMBERED],
         }
@@ -186,6 +198,34 @@ impl Default for Book {
 }
 
 impl Book {
+    /// As it was after [`Book::default`], in the same memory.
+    pub(super) fn begin_anew(&mut self) {
+        // By name, so that a new field cannot be forgotten.
+        let Self {
+            quote,
+            quoted,
+            clock_skew,
+            z_score,
+            phase,
+            position,
+            trade,
+            executions,
+            fees,
+            inventory,
+            reported,
+            seen_open,
+            orphaned,
+            last_entry,
+            recent,
+        } = self;
+        executions.clear();
+        fees.clear();
+        (*quote, *quoted, *clock_skew, *z_score) = (Quote::default(), Nanos::NONE, 0, f64::NAN);
+        (*phase, *position, *trade, *inventory) = (Phase::Idle, Position::default(), None, None);
+        (*reported, *seen_open, *orphaned, *last_entry) = (None, false, false, None);
+        *recent = [(OrderId(0), None); REMEMBERED];
+    }
+
     /// Notes an order that was sent.
     pub(super) fn remember(&mut self, order: OrderId, side: Side) {
         self.recent.rotate_left(1);

@@ -16,7 +16,7 @@ impl Oms {
         now: Nanos,
         out: &mut Outbox,
     ) -> Result<(), Broken> {
-        if !self.entries_allowed {
+        if !self.entries_allowed || self.books_broken {
             return Err(broken(Refusal::EntriesStopped, 1, 0));
         }
         if self.instrument(id).spec().contract == ContractKind::Inverse {
@@ -75,7 +75,7 @@ impl Oms {
         now: Nanos,
         out: &mut Outbox,
     ) -> Result<(), Broken> {
-        if !self.entries_allowed {
+        if !self.entries_allowed || self.books_broken {
             return Err(broken(Refusal::EntriesStopped, 1, 0));
         }
         if !self.trusts_venue() {

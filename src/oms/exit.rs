@@ -4,7 +4,7 @@
 use crate::core::payload::{AlertCode, ExitReason, OrderRole, Refusal, TimeInForce};
 use crate::core::{EventKind, InstrumentId, Nanos, OrderId, Side};
 
-use super::book::{Phase, WorkingOrder};
+use super::book::{OrderState, Phase, WorkingOrder};
 use super::checks::{self, broken};
 use super::entry::Plan;
 use super::{Oms, Outbox, alert, refuse};
@@ -49,7 +49,13 @@ impl Oms {
     pub(super) fn flatten(&mut self, id: InstrumentId, now: Nanos, out: &mut Outbox) {
         match self.books[id.index()].phase {
             Phase::Holding { .. } if self.trusts_venue() => self.start_exit(id, ExitReason::Operator, now, out),
-            Phase::Entering(order) if order.time_in_force == TimeInForce::Limit => self.send_cancel(id, now, out),
+            // One that is being taken back already, or was lost sight of, is being asked about.
+            Phase::Entering(order)
+                if order.time_in_force == TimeInForce::Limit
+                    && matches!(order.state, OrderState::Sent | OrderState::Working) =>
+            {
+                self.send_cancel(id, now, out);
+            }
             Phase::Settling(reason) => self.close_trade(id, reason, out),
             // A position that cannot be closed now is closed when the supervisor says so again.
             Phase::Idle | Phase::Holding { .. } | Phase::Entering(_) | Phase::Exiting(..) => {}
@@ -82,6 +88,8 @@ impl Oms {
         let left = self.books[id.index()].position.quantity().units();
         refuse(id, broken(Refusal::RetriesExhausted, i64::from(order.attempt), 2), order.id, out);
         out.push(EventKind::Alert, id, &alert(AlertCode::ExitFailing, order.id, left, 0));
+        // Perhaps what is to be closed is no longer there.
+        self.ask_by(now);
         self.pause_exit(id, now);
     }
 
@@ -104,9 +112,10 @@ impl Oms {
             return self.leave_dust(id, reason, touch, out);
         }
         // What the venue's grid cannot express stays; never more than is held.
-        let quantity = book.position.quantity().min(instrument.spec().max_lot).floor_to(instrument.spec().lot_step);
+        let quantity = self.closable(id, side).min(instrument.spec().max_lot).floor_to(instrument.spec().lot_step);
         let (Some(price), Some(quantity)) = (price, quantity.filter(|quantity| quantity.is_positive())) else {
             out.push(EventKind::Alert, id, &alert(AlertCode::ExitFailing, OrderId::default(), touch.units(), 0));
+            self.ask_by(now);
             return self.pause_exit(id, now);
         };
         let plan =

@@ -48,11 +48,14 @@ impl Oms {
         let cost = self.instrument(id).notional(fill.price, fill.qty);
         self.move_cash(cost.and_then(|cost| cost.checked_mul(-side.sign())));
         if let Some(inventory) = &mut self.books[id.index()].inventory {
-            let free = match side {
-                Side::Buy => inventory.free.checked_add(fill.qty),
-                Side::Sell => inventory.free.checked_sub(fill.qty),
+            let moved = |owned: Qty| {
+                let owned = match side {
+                    Side::Buy => owned.checked_add(fill.qty),
+                    Side::Sell => owned.checked_sub(fill.qty),
+                };
+                owned.unwrap_or(Qty::ZERO).max(Qty::ZERO)
             };
-            inventory.free = free.unwrap_or(Qty::ZERO).max(Qty::ZERO);
+            (inventory.free, inventory.total) = (moved(inventory.free), moved(inventory.total));
         }
     }
 
@@ -68,7 +71,8 @@ impl Oms {
         let taken = fee.base.min(long);
         let unit = unit_price(fee.amount, fee.base);
         if let Some(inventory) = &mut book.inventory {
-            inventory.free = inventory.free.checked_sub(fee.base).unwrap_or(Qty::ZERO).max(Qty::ZERO);
+            let less = |owned: Qty| owned.checked_sub(fee.base).unwrap_or(Qty::ZERO).max(Qty::ZERO);
+            (inventory.free, inventory.total) = (less(inventory.free), less(inventory.total));
             let rest = fee.base.checked_sub(taken).unwrap_or(Qty::ZERO);
             inventory.baseline = inventory.baseline.map(|owned| owned.checked_sub(rest).unwrap_or(owned));
             // Charged in the books, but no cash moved.
@@ -89,6 +93,16 @@ impl Oms {
         let worth = self.instrument(id).notional(price, quantity).and_then(|worth| worth.checked_mul(sign));
         if let Some(beside) = worth.and_then(|worth| self.beside_cash.checked_add(worth)) {
             self.beside_cash = beside;
+        }
+    }
+
+    /// What an order that closes a position may be for: on spot not more than is owned, whatever the books say.
+    pub(super) fn closable(&self, id: InstrumentId, side: Side) -> Qty {
+        let book = &self.books[id.index()];
+        let held = book.position.quantity();
+        match (self.instrument(id).spec().contract, side, book.inventory) {
+            (ContractKind::Spot, Side::Sell, Some(inventory)) => held.min(inventory.total),
+            _ => held,
         }
     }
 

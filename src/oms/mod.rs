@@ -60,9 +60,16 @@ pub struct Oms {
     rate: RateLimiter,
     guardian: GuardianView,
     entries_allowed: bool,
+    /// A sum left its range: no entry from here on, whoever allows them.
+    books_broken: bool,
     trust: Trust,
     /// The present reconciliation, numbered from 1.
     round: u64,
+    /// When it was asked for, and when the next one is due because something happened that is not understood.
+    asked: Nanos,
+    ask_due: Nanos,
+    /// Rounds in a row that found orders of ours that nobody waits for.
+    orphan_rounds: u32,
     /// Cash that the present reconciliation reported.
     reported_cash: Option<Money>,
     /// Free cash as last reported, with our own fills since.
@@ -93,8 +100,12 @@ impl Oms {
             instruments: instruments.clone(),
             guardian: GuardianView { last_heard: Nanos::NONE, latched: false },
             entries_allowed: true,
+            books_broken: false,
             trust: Trust::Full,
             round: 0,
+            asked: Nanos::NONE,
+            ask_due: Nanos::MAX,
+            orphan_rounds: 0,
             reported_cash: None,
             free_cash: None,
             beside_cash: Money::ZERO,
@@ -118,8 +129,12 @@ impl Oms {
             rate,
             guardian,
             entries_allowed,
+            books_broken,
             trust,
             round,
+            asked,
+            ask_due,
+            orphan_rounds,
             reported_cash,
             free_cash,
             beside_cash,
@@ -127,11 +142,12 @@ impl Oms {
             intents,
             next_deadline,
         } = self;
-        books.fill(Book::default());
+        books.iter_mut().for_each(Book::begin_anew);
         account.begin_anew();
         rate.begin_anew();
         *guardian = GuardianView { last_heard: Nanos::NONE, latched: false };
-        (*entries_allowed, *trust, *round) = (true, Trust::Full, 0);
+        (*entries_allowed, *books_broken, *trust, *round) = (true, false, Trust::Full, 0);
+        (*asked, *ask_due, *orphan_rounds) = (Nanos::NONE, Nanos::MAX, 0);
         (*reported_cash, *free_cash, *beside_cash) = (None, None, Money::ZERO);
         (*orders_sent, *intents, *next_deadline) = (0, 0, Nanos::MAX);
     }
@@ -394,6 +410,8 @@ impl Oms {
         let book = &mut self.books[id.index()];
         let known = book.order().filter(|order| order.id == fill.order).copied();
         let Some(side) = book.side_of(fill.order) else {
+            // An order of an earlier session, or somebody else's: what is held now, the venue must say.
+            self.ask_by(now);
             return out.push(
                 EventKind::Alert,
                 id,
@@ -418,7 +436,7 @@ impl Oms {
         let book = &mut self.books[id.index()];
         let held_before = book.position.signed_units();
         if book.position.apply(side, fill.price, fill.qty).is_none() {
-            self.entries_allowed = false;
+            self.books_broken = true;
             return out.push(EventKind::Alert, id, &alert(AlertCode::AccountOverflow, fill.order, fill.qty.units(), 0));
         }
         if let Some(order) = book.order_mut().filter(|order| order.id == fill.order) {
@@ -441,19 +459,22 @@ impl Oms {
         }
     }
 
-    fn on_fee(&mut self, id: InstrumentId, fee: Fee, _now: Nanos, out: &mut Outbox) {
+    fn on_fee(&mut self, id: InstrumentId, fee: Fee, now: Nanos, out: &mut Outbox) {
         let book = &mut self.books[id.index()];
-        if !book.fees.insert(fee.execution) {
+        // The fee of a fill that is not in the books is not in them either.
+        if book.side_of(fee.order).is_none() || !book.fees.insert(fee.execution) {
             return;
         }
         if let Some(trade) = &mut book.trade {
             trade.fees = trade.fees.checked_add(fee.amount).unwrap_or(trade.fees);
         }
         if self.account.charge(fee.amount).is_none() {
-            self.entries_allowed = false;
+            self.books_broken = true;
             out.push(EventKind::Alert, id, &alert(AlertCode::AccountOverflow, fee.order, fee.amount.units(), 0));
         }
         self.take_base_fee(id, fee, out);
+        // It may have taken all that was left.
+        self.adopt_position(id, now);
         let book = &self.books[id.index()];
         if let Phase::Settling(reason) = book.phase
             && fee.execution >= book.executions.highest()
@@ -540,7 +561,7 @@ impl Oms {
         match book.phase {
             // While nothing can be sent, nothing is due; the reconnect sets the next deadline.
             Phase::Entering(_) | Phase::Exiting(..) if self.trust == Trust::Lost => Nanos::MAX,
-            Phase::Holding { .. } if !self.trusts_venue() => Nanos::MAX,
+            Phase::Holding { .. } if !self.trusts_venue() || book.position.side().is_none() => Nanos::MAX,
             Phase::Entering(order) | Phase::Exiting(order, _) => order.deadline,
             Phase::Idle | Phase::Settling(_) => Nanos::MAX,
             Phase::Holding { not_before } => {
@@ -558,7 +579,8 @@ impl Oms {
         let books = ids.map(|id| self.deadline_of(InstrumentId(id))).min().unwrap_or(Nanos::MAX);
         self.next_deadline = match self.trust {
             Trust::Asked { again, .. } => books.min(again),
-            Trust::Full | Trust::Lost => books,
+            Trust::Full => books.min(self.ask_due),
+            Trust::Lost => books,
         };
     }
 

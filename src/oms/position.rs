@@ -37,6 +37,11 @@ impl Position {
         }
     }
 
+    /// Signed price × quantity of what is held, units of 1e-16: above zero was paid, below zero was received.
+    pub const fn cost(&self) -> i128 {
+        self.cost
+    }
+
     /// Realised profit since the start, price × quantity in units of 1e-16.
     pub const fn realised(&self) -> i128 {
         self.realised

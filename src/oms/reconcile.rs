@@ -10,7 +10,8 @@
 //! reports that ends with [`EventKind::Reconciled`]. Orders of ours that are open at the venue and
 //! that nobody here waits for are cancelled; an order that is awaited here and not open there is
 //! asked about, and the question is put again once its fate is known. Only a round without any order
-//! in flight compares positions and cash; a difference is alerted and the venue's figure is booked.
+//! in flight compares positions and cash; a difference is alerted and the venue's figure is booked. A fill that no order
+//! here explains, and an exit that the venue refuses again and again, are reasons to ask as well.
 //!
 //! A simulated venue sends no [`EventKind::Link`], so a backtest is in [`Trust::Full`] throughout.
 
@@ -18,13 +19,19 @@ use crate::core::payload::{
     AccountReport, AlertCode, Control, InventoryReport, Link, LinkChannel, LinkState, OpenOrderReport, OrderDone,
     PositionReport, Reconciled,
 };
-use crate::core::{ContractKind, Event, EventKind, InstrumentId, Money, Nanos, OrderId, Payload, Price, Qty, Side};
+use crate::core::{
+    ContractKind, Event, EventKind, InstrumentId, Money, Nanos, OrderId, Payload, Price, Qty, Side, Span,
+};
 
 use super::book::OrderState;
 use super::{Oms, Outbox, alert};
 
 /// Acknowledge timeouts that a reconciliation may take before it is asked for again.
 const PATIENCE: u64 = 5;
+
+/// Rounds that are put again because of orders that nobody here waits for: one that cannot be cancelled must not keep
+/// positions from being closed.
+const ORPHAN_ROUNDS: u32 = 5;
 
 /// A hundredth of a cent: fees and dust are rounded to units of 1e-8, each by at most one.
 const ROUNDING: u64 = 10_000;
@@ -46,6 +53,8 @@ pub(super) enum Trust {
 pub(super) struct Inventory {
     /// Free to sell, as last told, with our own fills since.
     pub(super) free: Qty,
+    /// Free and locked, in the same way.
+    pub(super) total: Qty,
     /// Owned before the session and never counted as a position.
     pub(super) baseline: Option<Qty>,
 }
@@ -68,7 +77,7 @@ impl Oms {
             EventKind::Link => self.on_link(Link::of(event), now, out),
             EventKind::AccountReport => self.on_account(AccountReport::of(event)),
             EventKind::InventoryReport => self.on_inventory(id, InventoryReport::of(event)),
-            EventKind::PositionReport => self.on_position(id, PositionReport::of(event)),
+            EventKind::PositionReport => self.on_position(id, PositionReport::of(event), now),
             EventKind::OpenOrderReport => self.on_open_order(id, OpenOrderReport::of(event), out),
             EventKind::Reconciled => self.on_reconciled(Reconciled::of(event), now, out),
             _ => {}
@@ -102,20 +111,36 @@ impl Oms {
         }
     }
 
+    /// How long an answer may take.
+    fn patience(&self) -> Span {
+        Span(self.params.acknowledge_timeout.0.saturating_mul(PATIENCE))
+    }
+
+    /// Something happened that the books do not explain: the venue is asked at `due`, and not sooner than an answer may
+    /// take after the last question. Where there is no connection, there is nobody to be asked.
+    pub(super) fn ask_by(&mut self, due: Nanos) {
+        if self.round > 0 {
+            self.ask_due = self.ask_due.min(due.max(self.asked.plus(self.patience())));
+        }
+    }
+
     /// Puts the question to the venue.
     fn ask(&mut self, now: Nanos, out: &mut Outbox) {
         self.round += 1;
         for book in &mut self.books {
-            (book.reported, book.seen_open) = (None, false);
+            (book.reported, book.seen_open, book.orphaned) = (None, false, false);
         }
         self.reported_cash = None;
-        let patience = crate::core::Span(self.params.acknowledge_timeout.0.saturating_mul(PATIENCE));
-        self.trust = Trust::Asked { again: now.plus(patience), answered: false };
+        (self.asked, self.ask_due) = (now, Nanos::MAX);
+        self.trust = Trust::Asked { again: now.plus(self.patience()), answered: false };
         out.push(EventKind::Reconcile, InstrumentId(0), &Reconciled { round: self.round, orders: 0 });
     }
 
-    /// A reconciliation that nobody answered is asked for again.
+    /// A reconciliation that nobody answered is asked for again, and one that something called for is asked for.
     pub(super) fn serve_reconciliation(&mut self, now: Nanos, out: &mut Outbox) {
+        if self.trust == Trust::Full && self.ask_due <= now {
+            return self.ask(now, out);
+        }
         if let Trust::Asked { again, answered } = self.trust
             && again <= now
         {
@@ -138,7 +163,7 @@ impl Oms {
         let (round, Some(book)) = (self.round, self.books.get_mut(id.index())) else { return };
         let Some(total) = report.free.checked_add(report.locked) else { return };
         let inventory = book.inventory.get_or_insert_default();
-        inventory.free = report.free;
+        (inventory.free, inventory.total) = (report.free, total);
         // What was there before the first order is not ours, unless an operator said otherwise.
         let held = Qty::from_units(book.position.signed_units());
         let baseline = *inventory.baseline.get_or_insert(total.checked_sub(held).unwrap_or(total));
@@ -147,13 +172,14 @@ impl Oms {
         }
     }
 
-    fn on_position(&mut self, id: InstrumentId, report: PositionReport) {
-        let round = self.round;
-        if let Some(book) = self.books.get_mut(id.index())
-            && report.round == round
-            && round > 0
-        {
+    fn on_position(&mut self, id: InstrumentId, report: PositionReport, now: Nanos) {
+        let (round, timeout) = (self.round, self.params.acknowledge_timeout);
+        let Some(book) = self.books.get_mut(id.index()) else { return };
+        if report.round == round && round > 0 {
             book.reported = Some((report.signed_units, report.entry));
+        } else if report.round == 0 && book.order().is_none() && report.signed_units != book.position.signed_units() {
+            // A person, a liquidation, the guardian. An execution of ours would be told within this time.
+            self.ask_by(now.plus(timeout));
         }
     }
 
@@ -170,6 +196,7 @@ impl Oms {
             out.push(EventKind::Alert, id, &alert(AlertCode::ForeignOrder, report.order, left, 0));
         } else {
             let left = report.remaining.units();
+            book.orphaned = true;
             out.push(EventKind::Alert, id, &alert(AlertCode::OrphanOrder, report.order, left, 0));
             out.push(EventKind::Cancel, id, &OrderDone { order: report.order, filled: Qty::ZERO });
         }
@@ -198,7 +225,10 @@ impl Oms {
                 }
             }
         }
-        if in_flight || (0..self.books.len()).any(|index| self.lacks_price(index)) {
+        // What an orphan still trades before its cancel arrives is in none of this round's answers.
+        let orphaned = self.books.iter().any(|book| book.orphaned) && self.orphan_rounds < ORPHAN_ROUNDS;
+        self.orphan_rounds = if orphaned { self.orphan_rounds + 1 } else { 0 };
+        if in_flight || orphaned || (0..self.books.len()).any(|index| self.lacks_price(index)) {
             // Asked again when the fates are known, or a price has come at which a difference can be booked.
             self.trust = Trust::Asked { again: now.plus(self.params.acknowledge_timeout), answered: true };
             return;
@@ -232,11 +262,15 @@ impl Oms {
 
     /// The venue's position is booked where it differs by a lot step or more.
     fn adopt_reported(&mut self, id: InstrumentId, now: Nanos, out: &mut Outbox) {
-        let Some((theirs, entry)) = self.difference(id.index()) else { return };
+        let Some((reported, entry)) = self.difference(id.index()) else { return };
+        let theirs = self.without_withdrawn(id, reported);
         let book = &self.books[id.index()];
         let ours = book.position.signed_units();
         let Some(difference) = theirs.checked_sub(ours) else { return };
-        out.push(EventKind::Alert, id, &alert(AlertCode::PositionMismatch, OrderId::default(), theirs, ours));
+        out.push(EventKind::Alert, id, &alert(AlertCode::PositionMismatch, OrderId::default(), reported, ours));
+        if difference == 0 {
+            return;
+        }
         let side = if difference > 0 { Side::Buy } else { Side::Sell };
         let mark = book.far_touch(side);
         let price = if entry.is_positive() && ours == 0 { entry } else { mark };
@@ -251,13 +285,41 @@ impl Oms {
         self.book_fill(id, side, &fill, None, now, out);
     }
 
-    /// The venue's cash replaces ours when nothing is held that would explain a difference. A unit or
-    /// two of rounding is none.
-    fn adopt_cash(&mut self, out: &mut Outbox) {
-        let Some(cash) = self.reported_cash.and_then(|cash| cash.checked_add(self.beside_cash)) else { return };
-        if self.books.iter().any(|book| book.position.side().is_some()) {
-            return;
+    /// Spot, where nothing is sold that was owned before: less than that is no short position of ours, which would be
+    /// bought back. Its owner has moved it, and what is left is what is owned before.
+    fn without_withdrawn(&mut self, id: InstrumentId, theirs: i64) -> i64 {
+        let spot = self.instrument(id).spec().contract == ContractKind::Spot;
+        if !spot || theirs >= 0 || self.params.short_from_inventory {
+            return theirs;
         }
+        if let Some(baseline) = self.books[id.index()].inventory.as_mut().and_then(|owned| owned.baseline.as_mut()) {
+            *baseline = Qty::from_units(baseline.units().saturating_add(theirs));
+        }
+        0
+    }
+
+    /// What the positions cost, where they were paid for in cash; `None` where a position is held that was not, or a
+    /// sum leaves its range.
+    fn paid_for_positions(&self) -> Option<Money> {
+        let mut paid = Money::ZERO;
+        for (book, (_, instrument)) in self.books.iter().zip(self.instruments.iter()) {
+            if book.position.side().is_some() {
+                if instrument.spec().contract != ContractKind::Spot {
+                    return None;
+                }
+                paid = paid.checked_add(instrument.value(book.position.cost())?)?;
+            }
+        }
+        Some(paid)
+    }
+
+    /// The venue's cash replaces ours, but for what is held that would explain a difference. A unit or two of rounding
+    /// is none.
+    fn adopt_cash(&mut self, out: &mut Outbox) {
+        let booked = self.reported_cash.and_then(|cash| cash.checked_add(self.beside_cash));
+        let Some(cash) = booked.zip(self.paid_for_positions()).and_then(|(cash, paid)| cash.checked_add(paid)) else {
+            return;
+        };
         let ours = self.account.balance();
         if cash.units().abs_diff(ours.units()) <= ROUNDING {
             return;
