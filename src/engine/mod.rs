@@ -239,6 +239,7 @@ impl Engine {
         self.feed.fetch(id);
         self.quant.fetch(id);
         self.oms.fetch(id);
+        self.oracle.fetch_around(&signal);
         out.fetch();
         rehearsal.round(id, &quote, signal, &self.oracle, bytes) > 0
     }

@@ -117,6 +117,13 @@ impl Oracle {
         Self { gate: Gate::Open }
     }
 
+    /// Asks for the memory that signals near this one will need.
+    pub fn fetch_around(&self, signal: &RawSignal) {
+        if let Gate::Model { model, .. } = &self.gate {
+            model.fetch_around(&signal.features.to_row());
+        }
+    }
+
     /// What to do about a signal. A row with an undefined or infinite feature never reaches the model.
     pub fn decide(&self, signal: &RawSignal) -> Decision {
         let row = signal.features.to_row();

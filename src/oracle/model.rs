@@ -156,6 +156,13 @@ impl Model {
         }
     }
 
+    /// Asks for the memory that rows near this one will need.
+    pub(super) fn fetch_around(&self, row: &Row) {
+        if let (Method::Tables(_), Some(tables)) = (self.method, &self.tables) {
+            tables.fetch_around(row);
+        }
+    }
+
     /// The log odds of many rows, one a row of the view, into a view as long.
     ///
     /// # Panics

@@ -19,9 +19,12 @@ use super::forest::Forest;
 use super::kernel::Kernel;
 use super::model::Row;
 use super::rank::Ranks;
+use crate::core::fetch::fetch_at;
 use crate::quant::Features;
 
 const FEATURES: usize = Features::COUNT;
+/// Cache lines that are asked for around a row: few enough that asking takes well under a microsecond.
+const LINES_ASKED_FOR: usize = 256;
 /// Largest table: a prediction touches seven rows of it, not the whole.
 pub(super) const MAX_TABLE_BYTES: usize = 16 << 20;
 
@@ -49,7 +52,7 @@ macro_rules! mask {
         }
     )*};
 }
-mask!(u16, u32, u64);
+mask!(u8, u16, u32, u64);
 
 /// One cache line: `N` masks of neighbouring trees.
 #[derive(Clone, Copy, Debug)]
@@ -148,6 +151,20 @@ impl<M: Mask, const N: usize, const L: usize> Table<M, N, L> {
         }
     }
 
+    /// Asks for the table rows of a row and their neighbours, where the features of the next rows will be.
+    fn fetch_around(&self, row: &Row) {
+        let reach = LINES_ASKED_FOR / (2 * FEATURES * self.lines.max(1));
+        let row_count = self.rows.len() / self.lines.max(1);
+        for (feature, value) in row.iter().enumerate() {
+            let first = self.first_row[feature] as usize;
+            let end = self.first_row.get(feature + 1).map_or(row_count, |next| *next as usize);
+            let at = first + self.ranks.portable(feature, *value);
+            let (from, to) = (at.saturating_sub(reach).max(first), (at + reach + 1).min(end));
+            let asked = &self.rows[from * self.lines..to * self.lines];
+            fetch_at(asked.as_ptr().cast(), size_of_val(asked));
+        }
+    }
+
     /// The one body: seven ranks, then AND and add in tree order.
     #[inline(always)]
     fn sum(
@@ -243,6 +260,7 @@ impl<M: Mask, const N: usize, const L: usize> Table<M, N, L> {
 /// Tables with the narrowest masks that the widest tree fits.
 #[derive(Clone, Debug)]
 pub(super) enum Tables {
+    Tiny(Table<u8, 64, 8>),
     Narrow(Table<u16, 32, 16>),
     Middle(Table<u32, 16, 32>),
     Wide(Table<u64, 8, 64>),
@@ -258,7 +276,8 @@ impl Tables {
         let trees = forest.roots.len();
         let widest = forest.leaves.iter().copied().max().unwrap_or(0);
         let bytes = match widest {
-            ..=16 => Table::<u16, 32, 16>::bytes(&thresholds, trees),
+            ..=8 => Table::<u8, 64, 8>::bytes(&thresholds, trees),
+            9..=16 => Table::<u16, 32, 16>::bytes(&thresholds, trees),
             17..=32 => Table::<u32, 16, 32>::bytes(&thresholds, trees),
             33..=64 => Table::<u64, 8, 64>::bytes(&thresholds, trees),
             _ => return Err(format!("a tree of {widest} leaves is wider than a mask of 64")),
@@ -267,7 +286,8 @@ impl Tables {
             return Err(format!("tables of {} MiB would be larger than {} MiB", bytes >> 20, MAX_TABLE_BYTES >> 20));
         }
         Ok(match widest {
-            ..=16 => Self::Narrow(Table::new(forest, &thresholds)),
+            ..=8 => Self::Tiny(Table::new(forest, &thresholds)),
+            9..=16 => Self::Narrow(Table::new(forest, &thresholds)),
             17..=32 => Self::Middle(Table::new(forest, &thresholds)),
             _ => Self::Wide(Table::new(forest, &thresholds)),
         })
@@ -277,15 +297,27 @@ impl Tables {
     #[inline]
     pub(super) fn margin(&self, kernel: Kernel, base: f32, row: &Row) -> f32 {
         match self {
+            Self::Tiny(table) => table.margin(kernel, base, row),
             Self::Narrow(table) => table.margin(kernel, base, row),
             Self::Middle(table) => table.margin(kernel, base, row),
             Self::Wide(table) => table.margin(kernel, base, row),
         }
     }
 
+    /// Asks for the memory that rows near this one will need.
+    pub(super) fn fetch_around(&self, row: &Row) {
+        match self {
+            Self::Tiny(table) => table.fetch_around(row),
+            Self::Narrow(table) => table.fetch_around(row),
+            Self::Middle(table) => table.fetch_around(row),
+            Self::Wide(table) => table.fetch_around(row),
+        }
+    }
+
     /// Bits of a mask.
     pub(super) fn mask_bits(&self) -> u32 {
         match self {
+            Self::Tiny(_) => 8,
             Self::Narrow(_) => 16,
             Self::Middle(_) => 32,
             Self::Wide(_) => 64,
@@ -295,6 +327,7 @@ impl Tables {
     /// Bytes of masks and leaves.
     pub(super) fn bytes(&self) -> usize {
         match self {
+            Self::Tiny(table) => size_of_val(&*table.rows) + size_of_val(&*table.leaves),
             Self::Narrow(table) => size_of_val(&*table.rows) + size_of_val(&*table.leaves),
             Self::Middle(table) => size_of_val(&*table.rows) + size_of_val(&*table.leaves),
             Self::Wide(table) => size_of_val(&*table.rows) + size_of_val(&*table.leaves),
