@@ -1,8 +1,8 @@
 //! Features equal TA-Lib's and numpy's on tables made by `tests/oracles/make_indicator_tables.py`;
 //! rolling statistics do not drift.
 
-use pawl::core::payload::Quote;
-use pawl::core::{EventKind, InstrumentId, Nanos, Payload, Price, Qty, Span};
+use pawl::core::payload::{Quote, Trade};
+use pawl::core::{EventKind, Flags, InstrumentId, Nanos, Payload, Price, Qty, Span};
 use pawl::quant::{Deviation, DirectionalIndex, Quant, QuantParams, Range, RelativeStrength};
 use ta::{Next, Reset};
 
@@ -99,4 +99,33 @@ fn ten_million_updates_do_not_drift() {
             assert!((window.deviation() - plain).abs() <= 1e-9 * plain, "step {step}: {plain} {}", window.deviation());
         }
     }
+}
+
+#[test]
+fn trades_without_a_side_leave_the_tick_rule_on() {
+    // One quote every 300 ms, and after each, where asked for, a trade with these flags.
+    let deltas = |trades: Option<Flags>| {
+        let params = QuantParams { bar: Span::seconds(1), ..QuantParams::default() };
+        let mut quant = Quant::new(&params, 1).unwrap();
+        let id = InstrumentId(0);
+        let (mut state, mut units) = (1u64, 110_000_000i64);
+        let mut found = Vec::new();
+        for step in 1..600u64 {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            units += (state >> 40) as i64 % 2_001 - 1_000;
+            let (price, now) = (Price::from_units(units), Nanos(step * 300_000_000));
+            let quote = Quote { bid: price, ask: price, bid_qty: Qty::ZERO, ask_qty: Qty::ZERO };
+            quant.on_event(&quote.event(EventKind::Quote, id, now, now));
+            found.extend(quant.as_if_raised(id, now).map(|signal| signal.features.volume_delta));
+            if let Some(flags) = trades {
+                let (trade, now) = (Trade { price, qty: Qty::whole(5), trade_id: step }, now.plus(Span::millis(100)));
+                quant.on_event(&trade.event(EventKind::Trade, id, now, now).flagged(flags));
+            }
+        }
+        found
+    };
+    let alone = deltas(None);
+    assert!(alone.len() > 400 && alone.iter().any(|delta| *delta != 0.0), "{alone:?}");
+    assert_eq!(deltas(Some(Flags::NONE)), alone);
+    assert_ne!(deltas(Some(Flags::BUY)), alone);
 }

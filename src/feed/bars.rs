@@ -6,6 +6,8 @@
 
 use crate::core::{Nanos, Price, Qty, Side, Span};
 
+use super::stamps::FAR;
+
 /// Open, high, low and close of one side of the book.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Ohlc {
@@ -97,6 +99,13 @@ impl BarBuilder {
         if self.bar.is_none() || now.0 < self.end { 0 } else { (now.0 - self.end) / self.width + 1 }
     }
 
+    /// True when the open interval begins so long after `now` that it was opened by a stamp that was wrong. Less is what
+    /// two streams of one venue differ by.
+    #[inline]
+    pub fn is_far_ahead_of(&self, now: Nanos) -> bool {
+        self.end > now.0.saturating_add(self.width).saturating_add(FAR.0)
+    }
+
     /// Forgets everything: the next tick starts anew.
     pub fn reset(&mut self) {
         self.end = 0;
@@ -175,5 +184,13 @@ mod tests {
             assert_eq!(empty.ask, Ohlc::flat(price(9)));
         }
         assert_eq!(bars.roll(Nanos(55)), None);
+    }
+
+    #[test]
+    fn an_interval_in_the_far_future_is_noticed() {
+        let mut bars = BarBuilder::new(Span(10));
+        assert!(!bars.is_far_ahead_of(Nanos(1)), "nothing is open");
+        assert_eq!(bars.roll(Nanos(FAR.0 + 25)), None);
+        assert!(bars.is_far_ahead_of(Nanos(19)) && !bars.is_far_ahead_of(Nanos(20)));
     }
 }

@@ -2,10 +2,11 @@
 //!
 //! Per instrument, event time is the venue's where its quotes carry one, else the receive time; the
 //! first quote decides, for good. The event that leaves carries event time in `venue_ns`, never zero.
-//! Duplicates and late updates are flagged; crossed and non-positive quotes are counted and go no
-//! further: a crossed book is an error of the feed, not free money.
+//! Duplicates and late updates are flagged, and so is a stamp too far ahead to be believed alone; crossed
+//! and non-positive quotes are counted and go no further: a crossed book is an error of the feed, not free money.
 
 pub mod bars;
+mod stamps;
 
 use serde::{Deserialize, Serialize};
 
@@ -13,11 +14,13 @@ use crate::core::fetch::fetch;
 use crate::core::payload::{Quote, Trade};
 use crate::core::{Event, EventKind, Flags, InstrumentId, Nanos, Payload, Span};
 
+use stamps::{Stamps, Verdict};
+
 /// How the feed treats what comes in.
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct FeedParams {
-    /// The last quote of a burst of this length wins; zero (the default) passes every quote.
+    /// The last good quote of a burst of this length wins; zero (the default) passes every quote.
     pub debounce: Span,
 }
 
@@ -36,9 +39,9 @@ pub struct FeedCounters {
     pub not_positive: u64,
     /// Quotes equal to the one before in every field the venue sent: flagged.
     pub duplicate: u64,
-    /// Events earlier than one before them: flagged.
+    /// Events earlier than one before them, or stamped too far ahead to be believed: flagged.
     pub out_of_order: u64,
-    /// Quotes that a later one of the same burst replaced.
+    /// Quotes that another one of the same burst took the place of, or that a gap made worthless.
     pub debounced: u64,
     /// Gaps announced by the adapter.
     pub gaps: u64,
@@ -58,8 +61,9 @@ enum TimeBasis {
 struct Channel {
     counters: FeedCounters,
     basis: TimeBasis,
-    /// Latest event time of quotes, and of trades: a venue orders each stream, not the two together.
-    latest: [Nanos; 2],
+    /// Event times of quotes, and of trades: a venue orders each stream, not the two together.
+    stamps: [Stamps; 2],
+    /// The last quote whose time was believed, or late.
     last: Option<(Nanos, Quote)>,
     /// The last quote of a running burst, and when the burst ends.
     held: Option<(Event, Nanos)>,
@@ -78,7 +82,7 @@ impl Feed {
         let channel = Channel {
             counters: FeedCounters::default(),
             basis: TimeBasis::Undecided,
-            latest: [Nanos::NONE; 2],
+            stamps: [Stamps::default(); 2],
             last: None,
             held: None,
         };
@@ -106,16 +110,27 @@ impl Feed {
             EventKind::Gap => {
                 channel.counters.gaps += 1;
                 // A gap belongs to no stream: its time, often only a receive time, makes nothing late.
-                Some(Event { venue_ns: channel.event_time(event), ..*event })
+                let clean = Event { venue_ns: channel.event_time(event), ..*event };
+                if !event.flags.contains(Flags::CONFLATED) && channel.begin_anew() {
+                    self.refresh_due();
+                }
+                Some(clean)
             }
             _ => None,
         }
     }
 
-    /// Of a burst, only the last quote is passed on, when the burst's time has run out.
+    /// Of a burst, only the last good quote is passed on, when the burst's time has run out.
     fn hold_back(&mut self, clean: Event) -> Option<Event> {
         let channel = &mut self.channels[clean.instrument.index()];
+        // The next stage passes over what is flagged: in the place of a good quote it would swallow that one.
+        let flagged = clean.flags.0 & (Flags::OUT_OF_ORDER.0 | Flags::DUPLICATE.0) != 0;
         let ends = match channel.held {
+            Some(_) if flagged => {
+                channel.counters.debounced += 1;
+                return None;
+            }
+            None if flagged => return Some(clean),
             Some((_, ends)) => {
                 channel.counters.debounced += 1;
                 ends
@@ -131,9 +146,13 @@ impl Feed {
     pub fn take_due(&mut self, now: Nanos) -> Option<Event> {
         let due = |channel: &&mut Channel| channel.held.is_some_and(|(_, ends)| ends <= now);
         let taken = self.channels.iter_mut().find(due).and_then(|channel| channel.held.take());
+        self.refresh_due();
+        taken.map(|(event, _)| event)
+    }
+
+    fn refresh_due(&mut self) {
         let ends = self.channels.iter().filter_map(|channel| channel.held.map(|(_, ends)| ends));
         self.next_due = ends.min().unwrap_or(Nanos::MAX);
-        taken.map(|(event, _)| event)
     }
 
     /// When the next held-back quote is due; [`Nanos::MAX`] when none is held.
@@ -155,19 +174,30 @@ impl Channel {
             TimeBasis::Venue | TimeBasis::Undecided => event.event_ns(),
         };
         // Never zero downstream: an event without any time happens with the latest one.
-        if time == Nanos::NONE { Nanos(self.latest[0].0.max(self.latest[1].0).max(1)) } else { time }
+        let [quotes, trades] = &self.stamps;
+        if time == Nanos::NONE { quotes.latest().max(trades.latest()).max(Nanos(1)) } else { time }
     }
 
-    /// The event with its event time, flagged when that is late.
-    fn stamped(&mut self, mut event: Event, time: Nanos) -> Event {
+    /// The event with its event time, flagged when that is late or not believed.
+    #[inline]
+    fn stamped(&mut self, mut event: Event, time: Nanos) -> (Event, Verdict) {
         event.venue_ns = time;
-        let latest = &mut self.latest[usize::from(event.kind == EventKind::Trade)];
-        if time < *latest {
-            self.counters.out_of_order += 1;
-            return event.flagged(Flags::OUT_OF_ORDER);
+        let verdict = self.stamps[usize::from(event.kind == EventKind::Trade)].judge(time, event.local_ns);
+        if verdict == Verdict::Believed {
+            return (event, verdict);
         }
-        *latest = time;
-        event
+        self.counters.out_of_order += 1;
+        (event.flagged(Flags::OUT_OF_ORDER), verdict)
+    }
+
+    /// After a gap: the venue's time may have been set, and a quote of before is no beginning for what comes after.
+    /// True when one was held back.
+    fn begin_anew(&mut self) -> bool {
+        self.stamps = [Stamps::default(); 2];
+        self.last = None;
+        let dropped = self.held.take().is_some();
+        self.counters.debounced += u64::from(dropped);
+        dropped
     }
 
     #[inline]
@@ -180,7 +210,7 @@ impl Channel {
         }
         if self.basis == TimeBasis::Undecided {
             self.basis = if event.venue_ns == Nanos::NONE { TimeBasis::Local } else { TimeBasis::Venue };
-            self.latest = [Nanos::NONE; 2];
+            self.stamps = [Stamps::default(); 2];
         }
         let time = self.event_time(event);
         if quote.bid >= quote.ask {
@@ -191,8 +221,11 @@ impl Channel {
             self.counters.locked += 1;
         }
         let duplicate = self.last == Some((time, quote));
-        self.last = Some((time, quote));
-        let clean = self.stamped(*event, time);
+        let (clean, verdict) = self.stamped(*event, time);
+        // What is not believed leaves no trace: the quote after it is judged as if it had never come.
+        if verdict != Verdict::Doubted {
+            self.last = Some((time, quote));
+        }
         if duplicate {
             self.counters.duplicate += 1;
             return Some(clean.flagged(Flags::DUPLICATE));
@@ -208,7 +241,7 @@ impl Channel {
             return None;
         }
         let time = self.event_time(event);
-        Some(self.stamped(*event, time))
+        Some(self.stamped(*event, time).0)
     }
 }
 
@@ -289,5 +322,59 @@ mod tests {
         let winner = feed.take_due(Nanos(110)).unwrap();
         assert_eq!(Quote::of(&winner).bid, Price::from_units(12));
         assert_eq!((feed.next_due(), feed.counters(ID).unwrap().debounced), (Nanos::MAX, 1));
+    }
+
+    #[test]
+    fn a_flagged_quote_does_not_take_the_place_of_the_one_held_back() {
+        for (time, bid, ask) in [(100, 10, 11), (90, 9, 10), (90_000_000_000, 9, 10)] {
+            let mut feed = feed(10);
+            assert!(feed.on_event(&quote(100, 100, 10, 11)).is_none());
+            assert!(feed.on_event(&quote(time, 101, bid, ask)).is_none());
+            let winner = feed.take_due(Nanos(110)).unwrap();
+            assert_eq!((winner.flags, Quote::of(&winner).bid), (Flags::NONE, Price::from_units(10)));
+            assert_eq!(feed.counters(ID).unwrap().debounced, 1);
+            // With nothing held back it is passed on, flagged.
+            assert_ne!(feed.on_event(&quote(time, 111, bid, ask)).unwrap().flags, Flags::NONE);
+            assert_eq!(feed.next_due(), Nanos::MAX);
+        }
+    }
+
+    #[test]
+    fn a_quote_held_back_does_not_come_out_after_a_gap() {
+        let gap = |flags| Event::new(EventKind::Gap, ID, Nanos::NONE, Nanos(105), [0; 4]).flagged(flags);
+        let mut feed = feed(10);
+        feed.on_event(&quote(100, 100, 10, 11));
+        assert!(feed.on_event(&gap(Flags::NONE)).is_some());
+        assert_eq!((feed.next_due(), feed.take_due(Nanos(110))), (Nanos::MAX, None));
+        assert_eq!(feed.counters(ID).unwrap().debounced, 1);
+        // Where only quotes were replaced by later ones, nothing begins anew.
+        feed.on_event(&quote(106, 106, 10, 11));
+        assert!(feed.on_event(&gap(Flags::CONFLATED)).is_some());
+        assert!(feed.take_due(Nanos(116)).is_some());
+    }
+
+    #[test]
+    fn after_a_gap_time_may_be_earlier_and_the_same_quote_is_news() {
+        let mut feed = feed(0);
+        feed.on_event(&quote(100, 100, 10, 11));
+        feed.on_event(&Event::new(EventKind::Gap, ID, Nanos::NONE, Nanos(105), [0; 4]));
+        assert_eq!(feed.on_event(&quote(100, 106, 10, 11)).unwrap().flags, Flags::NONE);
+        feed.on_event(&Event::new(EventKind::Gap, ID, Nanos::NONE, Nanos(107), [0; 4]));
+        assert_eq!(feed.on_event(&quote(90, 108, 10, 11)).unwrap().flags, Flags::NONE);
+    }
+
+    #[test]
+    fn a_quote_or_trade_stamped_far_ahead_makes_no_other_late() {
+        const DAY: u64 = 86_400_000_000_000;
+        let trade = Trade { price: Price::from_units(10), qty: Qty::from_units(1), trade_id: 1 };
+        let trade = |venue, local| trade.event(EventKind::Trade, ID, Nanos(venue), Nanos(local));
+        let mut feed = feed(0);
+        assert_eq!(feed.on_event(&quote(100, 100, 10, 11)).unwrap().flags, Flags::NONE);
+        assert_eq!(feed.on_event(&trade(100, 100)).unwrap().flags, Flags::NONE);
+        assert_eq!(feed.on_event(&quote(DAY, 101, 10, 11)).unwrap().flags, Flags::OUT_OF_ORDER);
+        assert_eq!(feed.on_event(&trade(DAY, 101)).unwrap().flags, Flags::OUT_OF_ORDER);
+        assert_eq!(feed.on_event(&quote(102, 102, 10, 12)).unwrap().flags, Flags::NONE);
+        assert_eq!(feed.on_event(&trade(102, 102)).unwrap().flags, Flags::NONE);
+        assert_eq!(feed.counters(ID).unwrap().out_of_order, 2);
     }
 }

@@ -50,7 +50,7 @@ pub(super) struct Series {
     /// Buy minus sell volume of the last closes, a ring, and its sum; units of 1e-8.
     deltas: Box<[i64]>,
     delta_sum: i128,
-    /// True once the instrument has sent a trade: the tick rule is off.
+    /// True once the instrument has sent a trade with its aggressor's side: the tick rule is off.
     has_trades: bool,
     last_sum: i64,
     z_score: f64,
@@ -99,14 +99,19 @@ impl Series {
         let mut signal = None;
         match event.kind {
             EventKind::Quote if event.flags.0 & (Flags::OUT_OF_ORDER.0 | Flags::DUPLICATE.0) == 0 => {
+                // The feed gave up a time that it had believed: what was built on it is worth nothing. Only quotes say
+                // so, since a trade may be old news.
+                if self.bars.is_far_ahead_of(event.venue_ns) {
+                    self.restart();
+                }
                 self.roll(params, event.venue_ns);
                 self.on_quote(params, &Quote::of(event));
                 signal = self.signal(params, event.venue_ns);
             }
             EventKind::Trade if !event.flags.contains(Flags::OUT_OF_ORDER) => {
                 self.roll(params, event.venue_ns);
-                self.has_trades = true;
                 if let Some(side) = Side::from_flags(event.flags) {
+                    self.has_trades = true;
                     self.bars.on_volume(Trade::of(event).qty, side);
                 }
             }

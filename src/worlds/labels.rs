@@ -2,9 +2,9 @@
 //!
 //! The features come from the very code that trades. The label is the engine's own exit rule, a
 //! triple barrier in the direction of the signal, applied to each signal alone: in at the far touch of
-//! the next quote; out at the far touch of the first quote at which z is back through `exit_z` (the
-//! target), the stop-loss is reached, or `max_hold` is over. Net of the spread and of the venue's
-//! fees. A signal whose trade is still open when the data ends gives no row.
+//! the next quote; out at the far touch of the first quote at which the stop-loss or the take-profit is
+//! reached, z is back through `exit_z` (the target), or `max_hold` is over. Net of the spread and of the
+//! venue's fees. A signal whose trade is still open when the data ends gives no row.
 
 use std::io::{self, Write};
 
@@ -23,6 +23,8 @@ pub enum Barrier {
     Target,
     /// The stop-loss.
     Stop,
+    /// The take-profit.
+    Profit,
     /// `max_hold` was over.
     Time,
 }
@@ -33,6 +35,7 @@ impl Barrier {
         match self {
             Self::Target => "target",
             Self::Stop => "stop",
+            Self::Profit => "profit",
             Self::Time => "time",
         }
     }
@@ -164,9 +167,12 @@ impl<'a> Labeller<'a> {
             return None;
         };
         let gain = (close_at.units() - entry.units()) * side.sign();
-        let stop = instrument.points(oms.stop_loss_points).unwrap_or(Price::MAX);
-        let barrier = if gain <= -stop.units() {
+        let away = |points: i64| instrument.points(points).unwrap_or(Price::MAX).units();
+        // The order of the engine's exit rule.
+        let barrier = if gain <= -away(oms.stop_loss_points) {
             Barrier::Stop
+        } else if oms.take_profit_points > 0 && gain >= away(oms.take_profit_points) {
+            Barrier::Profit
         } else if z_score * side.sign() as f64 >= -oms.exit_z {
             Barrier::Target
         } else if oms.max_hold.0 > 0 && now.since(opened) >= oms.max_hold {
@@ -206,4 +212,54 @@ pub fn write_row(out: &mut impl Write, symbol: &str, row: &LabelledSignal) -> io
         write!(out, ",{feature}")?;
     }
     writeln!(out, ",{},{},{}", row.net_bp, row.exit.0, row.barrier.name())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::{Qty, Span};
+    use crate::venue::paper::synthetic;
+
+    /// What becomes of a signal whose trade, entered at the quote after it, sees these gains in points.
+    fn outcome(side: Side, take_profit_points: i64, gains: &[i64]) -> Option<LabelledSignal> {
+        let instruments = InstrumentTable::new(synthetic::specs(1)).unwrap();
+        let id = InstrumentId(0);
+        let point = instruments.get(id).unwrap().spec().point_size.units();
+        let mut params = EngineParams::default();
+        (params.oms.take_profit_points, params.oms.stop_loss_points) = (take_profit_points, 150);
+        let mut labeller = Labeller::new(&params, Fees::default(), &instruments).unwrap();
+        let features = Features {
+            log_return: 0.0,
+            volatility: 1e-4,
+            z_score: -2.1 * side.sign() as f64,
+            adx: 10.0,
+            rsi: 50.0,
+            time_sin: 0.0,
+            volume_delta: 0.0,
+        };
+        let now = Nanos(1_700_000_000_000_000_000);
+        labeller.pending[0].push(Pending { raised: now, signal: RawSignal { side, features }, entry: None });
+        // A spread of two points, paid by the entry at the far touch of the first quote.
+        let (mut found, entry) = (None, 100_000 + side.sign());
+        for (second, gain) in std::iter::once(&-2).chain(gains).enumerate() {
+            let mid = entry + (gain + 1) * side.sign();
+            let (bid, ask) = (Price::from_units((mid - 1) * point), Price::from_units((mid + 1) * point));
+            let now = now.plus(Span::seconds(second as u64 + 1));
+            let quote = Quote { bid, ask, bid_qty: Qty::ZERO, ask_qty: Qty::ZERO };
+            labeller.on_event(&quote.event(EventKind::Quote, id, now, now), |row| found = found.or(Some(row)));
+        }
+        found
+    }
+
+    #[test]
+    fn a_gain_of_the_take_profit_ends_the_trade_as_in_the_engine() {
+        for side in [Side::Buy, Side::Sell] {
+            let won = outcome(side, 3, &[2, 3, -200]).unwrap();
+            assert_eq!((won.barrier.name(), won.net_bp > 0.0), ("profit", true));
+            let lost = outcome(side, 3, &[2, -200, 3]).unwrap();
+            assert_eq!((lost.barrier, lost.net_bp < 0.0), (Barrier::Stop, true));
+            assert_eq!(outcome(side, 0, &[2, 3, -200]).unwrap().barrier, Barrier::Stop, "none is configured");
+            assert_eq!(outcome(side, 3, &[2, 2]), None);
+        }
+    }
 }
