@@ -69,7 +69,15 @@ fn every_bad_file_has_its_own_message() {
     let one = file("EURUSD_good.csv", format!("{HEADER}{ROW}").as_bytes());
     refused(&["backtest", &one, &folder.path().display().to_string()], 1, "found a folder");
     bad("EURUSD_empty.csv", b"", 1, "an empty file");
-    bad("EURUSD_header.csv", HEADER.as_bytes(), 2, "no quote and no trade");
+    let header = file("EURUSD_header.csv", HEADER.as_bytes());
+    refused(&["backtest", &header], 2, &format!("no quote and no trade in {header}").to_lowercase());
+    let said = String::from_utf8_lossy(&pawl(&["backtest", &header]).stderr).into_owned();
+    assert!(!said.contains("currencies"), "an empty file has none: {said}");
+    // What comes out of a pipe cannot be read twice.
+    let mut piped = Command::new(env!("CARGO_BIN_EXE_pawl"));
+    let piped = piped.args(["backtest", "/dev/stdin"]).stdin(std::process::Stdio::piped()).output().unwrap();
+    let said = String::from_utf8_lossy(&piped.stderr);
+    assert!(piped.status.code() == Some(1) && said.contains("expected a regular file"), "{said}");
     bad("EURUSD_blank.csv", b"\n\n\n", 1, "a known market-data format");
     bad("EURUSD_garbage.csv", &[0xfe, 0x00, 0x9b, 0x07].repeat(500), 1, "a known market-data format");
     bad("EURUSD_nul.csv", &[0; 5_000], 1, "a known market-data format");
@@ -322,6 +330,11 @@ fn bad_configurations_models_and_journals_are_named() {
     );
     refused(&["backtest", &good, "--model", &file("model.json", b"{\"version\":[3")], 1, "model.json");
     refused(&["backtest", &good, "--threshold", "1.5"], 2, "threshold");
+    refused(&["backtest", &good, "--threshold", "5", "--no-gate"], 2, "threshold");
+    for speed in ["1e-300x", "0x", "NaNx", "fast"] {
+        refused(&["replay", &good, "--speed", speed], 2, "expected 1x, 10x or max");
+    }
+    refused(&["replay", &good, "--from", "2024-08-08-99"], 2, "expected #input, a utc time");
     refused(&["replay", &folder.path().display().to_string()], 1, "session.toml");
     refused(&["backtest"], 2, "usage");
 }

@@ -268,6 +268,80 @@ fn an_orders_story_is_told_from_tick_to_execution() {
 }
 
 #[test]
+fn tail_ends_where_it_is_told_to() {
+    let folder = tempfile::tempdir().unwrap();
+    let session = demo(folder.path());
+    let sequences = |arguments: &[&str]| {
+        let text = said(&[&["journal", "tail", &session, "--stream", "input", "--format", "json"], arguments].concat());
+        let sequence = |line: &str| serde_json::from_str::<serde_json::Value>(line).unwrap()["sequence"].as_u64();
+        text.lines().filter_map(sequence).collect::<Vec<_>>()
+    };
+    assert_eq!(sequences(&["--until", "#100", "-n", "3"]), [98, 99, 100]);
+    assert_eq!(sequences(&["--until", "#100", "-n", "3", "--limit", "2"]), [99, 100]);
+    assert_eq!(sequences(&["--until", "#100", "-n", "3", "--follow"]), [98, 99, 100]);
+    assert_eq!(sequences(&["--limit", "0"]), [0; 0]);
+    // The writer lives on.
+    let living = folder.path().join("living");
+    let info = SessionInfo { version: 1, ..SessionInfo::default() };
+    let mut writer = SessionWriter::create(&living, &info, &WriterOptions::default()).unwrap();
+    for n in 1..=20 {
+        let event = Event::new(EventKind::Trade, InstrumentId(0), Nanos(n), Nanos(n), [n; 4]);
+        writer.input.append(&event).unwrap();
+    }
+    let living = living.display().to_string();
+    assert_eq!(said(&["journal", "tail", &living, "-f", "-n", "5", "--limit", "3"]).lines().count(), 3);
+    assert_eq!(said(&["journal", "tail", &living, "-f", "-n", "5", "--until", "#12"]).lines().count(), 5);
+    writer.close().unwrap();
+}
+
+#[test]
+fn a_hole_is_told_by_every_command_that_comes_to_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let session = demo(folder.path());
+    let last = said(&["journal", "dump", &session, "--kind", "submit", "--format", "json"]);
+    let last: serde_json::Value = serde_json::from_str(last.lines().last().unwrap()).unwrap();
+    let csv = folder.path().join("EURUSD_x.csv");
+    let row = |i: u64| format!("{},1.38000,1.38010\n", 1_398_902_400_000_000_000 + i * 1_000_000_000);
+    let text: String = ["ts_ns,bid,ask\n".to_owned()].into_iter().chain((0..3_000).map(row)).collect();
+    std::fs::write(&csv, text).unwrap();
+    let imported = folder.path().join("imported").display().to_string();
+    said(&["journal", "import", csv.to_str().unwrap(), "--out", &imported]);
+    for folder in [&session, &imported] {
+        let path = Path::new(folder).join("input-000001.seg");
+        let mut bytes = std::fs::read(&path).unwrap();
+        bytes[4096 + 64 * 500..4096 + 64 * 900].fill(0);
+        std::fs::write(&path, bytes).unwrap();
+    }
+    let (status, said_of) = ("empty slot with records behind it", last["order"].as_str().unwrap());
+    for command in [
+        &["backtest", &session][..],
+        &["backtest", &imported, "--no-gate", "--json"],
+        &["journal", "dump", &session],
+        &["journal", "tail", &session],
+        &["journal", "tail", &imported, "--follow"],
+        &["replay", &session, "--speed", "max"],
+        &["replay", &session, "--layout", "fused"],
+        &["replay", &session, "--explain", said_of],
+    ] {
+        let (code, text) = refused(command);
+        assert!(code == 1 && text.contains(status), "{command:?}: {text}");
+    }
+    assert!(said(&["journal", "info", &session]).contains("\nDAMAGED: "));
+    assert!(said(&["journal", "info", &imported]).contains(status));
+    // The venue's market does not just stand still.
+    let (mut feed, _) = pawl::venue::server::Feed::journal(imported.as_ref(), 1e6).unwrap();
+    let mut events = 0;
+    let error = loop {
+        match feed.next_due(Nanos(1)) {
+            Ok(due) => assert!(due != Nanos::MAX, "the market is over after {events} events"),
+            Err(error) => break error.to_string(),
+        }
+        events += usize::from(feed.take().is_some());
+    };
+    assert!(events == 500 && error.contains(status), "{events}: {error}");
+}
+
+#[test]
 fn filters_and_formats_show_the_same_records() {
     let folder = tempfile::tempdir().unwrap();
     let session = demo(folder.path());
@@ -290,6 +364,9 @@ fn filters_and_formats_show_the_same_records() {
     assert_eq!(refused(&["journal", "dump", &session, "--kind", "nope"]).0, 2);
     let until = said(&["replay", &session, "--until", &range]);
     assert!(until.starts_with(&format!("identical: {cause} inputs replayed")), "{until}");
+    let first = events[0].venue_ns.0;
+    let nothing = said(&["replay", &session, "--until", &format!("#{}", first - 1)]);
+    assert!(nothing.starts_with("nothing was compared: "), "{nothing}");
 }
 
 #[test]

@@ -9,7 +9,7 @@ use pawl::quant::Features;
 use pawl::report::Collector;
 use pawl::venue::paper::synthetic::{SyntheticMarket, specs};
 use pawl::venue::paper::{PaperParams, PaperVenue};
-use pawl::worlds::replay::verify;
+use pawl::worlds::replay::{Scope, compare, verify};
 use pawl::worlds::session::Session;
 
 const DEMO: &[u8] = include_bytes!("../models/demo.json");
@@ -126,6 +126,59 @@ fn a_writer_killed_between_input_and_output_is_no_difference() {
     let mut again = resumed.stream(StreamName::Output).unwrap();
     let again: Vec<Event> = std::iter::from_fn(|| again.next_event()).map(Result::unwrap).collect();
     assert!(again == outputs, "a resumed session decides what an unbroken one decides");
+}
+
+#[test]
+fn a_session_that_is_being_written_is_not_different() {
+    let folder = tempfile::tempdir().unwrap();
+    let (whole, living) = (folder.path().join("whole"), folder.path().join("living"));
+    let (table, _) = run(&whole);
+    let session = SessionReader::open(&whole).unwrap();
+    let mut stream = session.stream(StreamName::Input).unwrap();
+    let mut inputs: Vec<Event> = std::iter::from_fn(|| stream.next_event()).map(Result::unwrap).collect();
+    let outputs = outputs(&whole);
+    // The last input has decisions, which are not stored yet.
+    let last = outputs.last().unwrap().venue_ns.0;
+    inputs.truncate(last as usize);
+    let open = outputs.iter().filter(|output| output.venue_ns.0 == last).count();
+    let mut journal = SessionWriter::create(&living, session.info(), &WriterOptions::default()).unwrap();
+    // The writer is two inputs ahead of the reader, and stores the decisions on an input just before the next one: the
+    // reader sees the outputs end again and again.
+    let (mut stored, mut decided) = (0, 0);
+    let mut write_up_to = |until: usize| {
+        for input in &inputs[stored..until.clamp(stored, inputs.len())] {
+            while outputs[decided].venue_ns.0 < input.sequence {
+                journal.output.append(&outputs[decided]).unwrap();
+                decided += 1;
+            }
+            journal.input.append(input).unwrap();
+            stored += 1;
+        }
+    };
+    write_up_to(2);
+    let mut engine = engine(&table, 0.5);
+    let reader = SessionReader::open(&living).unwrap();
+    let verdict = verify(&reader, &mut engine, |read| write_up_to(read as usize + 2)).unwrap();
+    assert!(verdict.is_identical(), "{:?}", verdict.difference);
+    assert!(verdict.being_written);
+    assert_eq!((verdict.inputs, verdict.outputs), (last, (outputs.len() - open) as u64));
+    assert_eq!(verdict.unrecorded.len(), open);
+}
+
+#[test]
+fn equal_outputs_before_a_difference_are_those_that_were_compared() {
+    let folder = tempfile::tempdir().unwrap();
+    let (table, _) = run(folder.path());
+    let session = SessionReader::open(folder.path()).unwrap();
+    for instrument in 0..3 {
+        let instrument = pawl::core::InstrumentId(instrument);
+        let scope = Scope { instrument: Some(instrument), go_on: true, ..Scope::default() };
+        let verdict = compare(&session, &mut engine(&table, 0.999), &scope, |_| ()).unwrap();
+        let first = verdict.difference.expect("no signal passes 0.999");
+        let recorded = first.recorded.expect("a decision is recorded").sequence;
+        let before = outputs(folder.path()).into_iter().filter(|o| o.instrument == instrument && o.sequence < recorded);
+        assert_eq!(first.after, before.count() as u64);
+    }
 }
 
 #[test]

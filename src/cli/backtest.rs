@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::io::IsTerminal;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use clap::Args;
@@ -11,13 +11,14 @@ use crate::config::{Config, default_balance, infer_instrument};
 use crate::core::{Event, EventKind, InstrumentSpec, InstrumentTable};
 use crate::data::{self, DataError, Format, OnBadLine, Options, Source};
 use crate::engine::Engine;
-use crate::journal::{SessionReader, StreamName};
+use crate::journal::{SessionReader, StreamName, StreamReader};
 use crate::report::{Collector, Progress};
 use crate::venue::paper::PaperVenue;
 use crate::worlds::session::Session;
 
 use super::Failure;
-use super::common::{Gate, Print, SHIPPED_MODEL, create_journal, log_latency, print_outcome, write_trades};
+use super::common::{Gate, Print, SHIPPED_MODEL, Unfinished, log_latency, print_outcome, write_trades};
+use super::new_file::refuse_input;
 
 /// Arguments of `pawl backtest`.
 #[derive(Args)]
@@ -66,21 +67,28 @@ pub(super) struct BacktestArguments {
 /// Where the market events come from.
 enum Market {
     Files(Box<Source>),
-    Journal(Box<crate::journal::StreamReader>),
+    /// `growing` where a process was writing it: then its end is not to be judged.
+    Journal {
+        stream: Box<StreamReader>,
+        growing: bool,
+    },
 }
 
 impl Market {
     fn next_event(&mut self) -> Option<Result<Event, Failure>> {
         match self {
             Self::Files(source) => source.next_event().map(|event| event.map_err(Failure::from)),
-            Self::Journal(stream) => loop {
-                match stream.next_event()? {
+            Self::Journal { stream, growing } => loop {
+                match stream.next_event() {
                     // Of a journal, only the market is replayed here: the exchange answers anew.
-                    Ok(event) if matches!(event.kind, EventKind::Quote | EventKind::Trade | EventKind::Gap) => {
+                    Some(Ok(event)) if matches!(event.kind, EventKind::Quote | EventKind::Trade | EventKind::Gap) => {
                         return Some(Ok(event));
                     }
-                    Ok(_) => {}
-                    Err(error) => return Some(Err(error.into())),
+                    Some(Ok(_)) => {}
+                    Some(Err(error)) => return Some(Err(error.into())),
+                    // A result over the half before a hole would look like one over the whole.
+                    None if !*growing => return stream.check_end().err().map(|error| Err(error.into())),
+                    None => return None,
                 }
             },
         }
@@ -89,28 +97,28 @@ impl Market {
     fn progress(&self) -> (u64, u64) {
         match self {
             Self::Files(source) => source.progress(),
-            Self::Journal(stream) => stream.progress(),
+            Self::Journal { stream, .. } => stream.progress(),
         }
     }
 
     fn bad_lines(&self) -> u64 {
         match self {
             Self::Files(source) => source.bad_lines(),
-            Self::Journal(_) => 0,
+            Self::Journal { .. } => 0,
         }
     }
 
     fn has_bars(&self) -> bool {
         match self {
             Self::Files(source) => source.has_bars(),
-            Self::Journal(_) => false,
+            Self::Journal { .. } => false,
         }
     }
 
     fn first_bad(&self) -> Option<&DataError> {
         match self {
             Self::Files(source) => source.first_bad(),
-            Self::Journal(_) => None,
+            Self::Journal { .. } => None,
         }
     }
 }
@@ -122,7 +130,9 @@ fn open_market(arguments: &BacktestArguments, config: &Config) -> Result<(Market
     {
         let session = SessionReader::open(folder)?;
         let instruments = InstrumentTable::new(session.info().instruments.iter().cloned())?;
-        return Ok((Market::Journal(Box::new(session.stream(StreamName::Input)?)), instruments));
+        let growing = session.is_being_written();
+        let stream = Box::new(session.stream(StreamName::Input)?);
+        return Ok((Market::Journal { stream, growing }, instruments));
     }
     let options =
         Options { format: arguments.format, on_bad_line: arguments.on_bad_line, symbol: arguments.symbol.clone() };
@@ -136,7 +146,11 @@ pub(super) fn open_files(
     options: &Options,
     config: &Config,
 ) -> Result<(Source, InstrumentTable), Failure> {
+    files.iter().try_for_each(|path| refuse_pipe(path))?;
     let survey = data::survey(files, options)?;
+    if survey.is_empty() {
+        return Err(no_market(files));
+    }
     let specs: Vec<InstrumentSpec> = survey
         .iter()
         .map(|found| {
@@ -149,12 +163,29 @@ pub(super) fn open_files(
     Ok((Source::open(files, options, &symbols)?, instruments))
 }
 
+/// Files are read twice, first for their symbols and steps.
+fn refuse_pipe(path: &Path) -> Result<(), Failure> {
+    // What is not there, and what a folder is, is said by who reads it.
+    let readable = |found: std::fs::Metadata| found.is_file() || found.is_dir();
+    if std::fs::metadata(path).map_or(true, readable) {
+        return Ok(());
+    }
+    let (expected, found) = ("a regular file, since it is read twice".to_owned(), "a pipe or a device".to_owned());
+    let remedy = "write what comes out of it to a file and name that".to_owned();
+    Err(DataError::File { file: path.to_owned(), expected, found, remedy }.into())
+}
+
+fn no_market(files: &[PathBuf]) -> Failure {
+    let names: Vec<String> = files.iter().map(|path| path.display().to_string()).collect();
+    Failure::Usage(format!("expected market data, found no quote and no trade in {}", names.join(", ")))
+}
+
 /// Currencies of all instruments: one account can only hold one.
 fn account_currency(instruments: &InstrumentTable) -> String {
     let currencies: BTreeSet<&str> = instruments.iter().map(|(_, i)| i.spec().currency.as_str()).collect();
     match currencies.iter().next() {
-        Some(only) if currencies.len() == 1 => (*only).to_owned(),
-        _ => "mixed".to_owned(),
+        Some(_) if currencies.len() > 1 => "mixed".to_owned(),
+        only => only.map_or_else(String::new, |only| (*only).to_owned()),
     }
 }
 
@@ -177,6 +208,9 @@ pub(super) fn run(arguments: &BacktestArguments) -> Result<(), Failure> {
         (None, false) => Gate::shipped(SHIPPED_MODEL, "models/model.json"),
     };
     let (mut market, instruments) = open_market(arguments, &config)?;
+    if let Some(path) = &arguments.trades {
+        refuse_input(path, arguments.files.iter().chain(&arguments.config).chain(&arguments.model))?;
+    }
     let currency = account_currency(&instruments);
     if currency == "mixed" && !print.is_json() {
         eprintln!("pawl: note: instruments of several currencies; profits are added up without conversion");
@@ -190,10 +224,10 @@ pub(super) fn run(arguments: &BacktestArguments) -> Result<(), Failure> {
     let balance = config.account.balance.unwrap_or_else(|| default_balance(&currency));
     let engine = Engine::new(&config.engine(), gate.oracle(&config)?, &instruments, 1)?;
     let venue = PaperVenue::new(&config.paper, &instruments)?;
-    let journal = match &arguments.journal {
-        Some(directory) => Some(create_journal(directory, &config, &gate, &instruments, None)?),
-        None => None,
-    };
+    // A run that fails can be had again, with what its message says was changed: it leaves no session in the way.
+    let journal = arguments.journal.as_deref();
+    let journal = journal.map(|directory| Unfinished::create(directory, &config, &gate, &instruments));
+    let (unfinished, journal) = journal.transpose()?.unzip();
     let collector = Collector::new(&instruments, balance, &currency);
     let mut session = Session::new(engine, venue, collector, journal);
     if let Some(directory) = &arguments.journal {
@@ -216,10 +250,13 @@ pub(super) fn run(arguments: &BacktestArguments) -> Result<(), Failure> {
     }
     progress.finish();
     if events == 0 {
-        return Err(Failure::Usage("expected market data, found no quote and no trade in the files".into()));
+        return Err(no_market(&arguments.files));
     }
     let seconds = began.elapsed().as_secs_f64();
     let outcome = session.finish(&instruments)?;
+    if let Some(unfinished) = unfinished {
+        unfinished.keep();
+    }
     if let Some(first) = market.first_bad() {
         eprintln!("pawl: note: {} bad lines skipped; the first: {first}", market.bad_lines());
     }

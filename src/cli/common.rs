@@ -12,7 +12,7 @@ use crate::core::crc::crc32c_portable;
 use crate::core::{InstrumentSpec, InstrumentTable, Nanos};
 use crate::engine::clock::StampClock;
 use crate::feed::FeedCounters;
-use crate::journal::{SESSION_FILE, SessionInfo, SessionWriter, WriterOptions};
+use crate::journal::{SESSION_FILE, SessionInfo, SessionWriter, WriterOptions, remove_session};
 use crate::oracle::{Golden, Model, Oracle, OracleError};
 use crate::quant::Features;
 use crate::report::latency::{Basis, LATENCY_FILE, LatencyLog, LogOptions, Recorder};
@@ -32,6 +32,12 @@ const SHIPPED_GOLDEN: [(&str, &[u8]); 2] =
     [("models/model.json", include_bytes!("../../models/model.golden.json")), ("models/demo.json", DEMO_GOLDEN)];
 /// Name of the model's copy in a session's folder.
 pub(super) const MODEL_FILE: &str = "model.json";
+
+/// Writes a line to standard output. Not with `println!`, which panics, hence aborts, when a reader has gone or the disk
+/// is full.
+pub(super) fn say(text: impl std::fmt::Display) -> Result<(), Failure> {
+    writeln!(std::io::stdout().lock(), "{text}").map_err(Failure::Output)
+}
 
 /// Reads the argument that names a session.
 pub(super) fn session_parser() -> impl TypedValueParser<Value = PathBuf> {
@@ -86,7 +92,11 @@ impl Gate {
     /// The oracle that answers with it.
     pub(super) fn oracle(&self, config: &Config) -> Result<Oracle, Failure> {
         match self {
-            Self::Open => Ok(Oracle::open()),
+            Self::Open => {
+                // Not asked for here, and not to be accepted either.
+                config.oracle.check()?;
+                Ok(Oracle::open())
+            }
             Self::Model { bytes, name, golden } => {
                 let model = Model::from_bytes(bytes, &Features::NAMES)
                     .map_err(|source| Failure::Model { path: name.clone(), source })?;
@@ -145,17 +155,81 @@ pub(super) fn create_journal(
     };
     let options = WriterOptions { helper: live.is_some(), ..config.journal.clone() };
     let writer = SessionWriter::create(directory, &info, &options)?;
-    let path = directory.join(MODEL_FILE);
-    if let Gate::Model { bytes, golden, .. } = gate {
-        let write = |path: PathBuf, bytes: &[u8]| {
-            std::fs::write(&path, bytes).map_err(|source| Failure::File { verb: "write", path, source })
-        };
-        if let Some(golden) = golden {
-            write(golden_path(&path), golden)?;
-        }
-        write(path, bytes)?;
+    if let Err(failure) = copy_model(directory, gate) {
+        drop(writer);
+        // Nothing was recorded, and without its model nothing could be replayed. What cannot be removed is named by the
+        // next attempt.
+        let _ = remove_session(directory);
+        return Err(failure);
     }
     Ok(writer)
+}
+
+/// Puts the model, and the golden rows that came with it, beside a session.
+fn copy_model(directory: &Path, gate: &Gate) -> Result<(), Failure> {
+    let Gate::Model { bytes, golden, .. } = gate else { return Ok(()) };
+    let write = |path: PathBuf, bytes: &[u8]| {
+        std::fs::write(&path, bytes).map_err(|source| Failure::File { verb: "write", path, source })
+    };
+    let path = directory.join(MODEL_FILE);
+    if let Some(golden) = golden {
+        write(golden_path(&path), golden)?;
+    }
+    write(path, bytes)
+}
+
+/// A session that is of no use unless its command comes to its end, since the command can be given again: dropped
+/// without [`Unfinished::keep`], it removes what the command has made, and only that. Drop its writer before.
+pub(super) struct Unfinished {
+    folder: PathBuf,
+    /// What is beside the session's own files and was not there before.
+    beside: Vec<PathBuf>,
+    /// The folder was not there before.
+    new_folder: bool,
+    kept: bool,
+}
+
+impl Unfinished {
+    /// Creates a journal, as [`create_journal`] does.
+    pub(super) fn create(
+        directory: &Path,
+        config: &Config,
+        gate: &Gate,
+        instruments: &InstrumentTable,
+    ) -> Result<(Self, SessionWriter), Failure> {
+        let model = directory.join(MODEL_FILE);
+        let mut beside = vec![golden_path(&model), model, directory.join(LATENCY_FILE)];
+        beside.retain(|path| !path.exists());
+        let new_folder = !directory.exists();
+        let writer = create_journal(directory, config, gate, instruments, None)?;
+        Ok((Self { folder: directory.to_owned(), beside, new_folder, kept: false }, writer))
+    }
+
+    /// It is finished, and stays.
+    pub(super) fn keep(mut self) {
+        self.kept = true;
+    }
+}
+
+impl Drop for Unfinished {
+    fn drop(&mut self) {
+        if self.kept {
+            return;
+        }
+        let folder = self.folder.display();
+        match remove_session(&self.folder) {
+            Ok(()) => eprintln!("pawl: note: the unfinished session in {folder} was removed"),
+            Err(error) => return eprintln!("pawl: note: the unfinished session in {folder} stays: {error}"),
+        }
+        for path in &self.beside {
+            // Not every session has all of them.
+            let _ = std::fs::remove_file(path);
+        }
+        if self.new_folder {
+            // What somebody else put there meanwhile stays, and the folder with it.
+            let _ = std::fs::remove_dir(&self.folder);
+        }
+    }
 }
 
 /// The system's time, UTC.

@@ -11,6 +11,7 @@ use crate::engine::Engine;
 use crate::oracle::Oracle;
 
 use super::Failure;
+use super::common::say;
 
 /// Arguments of `pawl config`.
 #[derive(Args)]
@@ -54,8 +55,7 @@ fn init(path: &PathBuf) -> Result<(), Failure> {
     let error = |source| Failure::File { verb: "write", path: path.clone(), source };
     let mut file = std::fs::OpenOptions::new().write(true).create_new(true).open(path).map_err(error)?;
     file.write_all(TEMPLATE.as_bytes()).map_err(error)?;
-    println!("{} written: every key with its default. Next: pawl config check {0}", path.display());
-    Ok(())
+    say(format_args!("{} written: every key with its default. Next: pawl config check {0}", path.display()))
 }
 
 fn check(path: &std::path::Path, json: bool) -> Result<(), Failure> {

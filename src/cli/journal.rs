@@ -1,7 +1,7 @@
 //! `pawl journal`: look at a session, check it, convert it.
 
-use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, VecDeque};
 use std::fs::File;
 use std::io::{BufWriter, IsTerminal, StdoutLock, Write};
 use std::path::{Path, PathBuf};
@@ -10,7 +10,7 @@ use std::time::Duration;
 use clap::{Args, Subcommand, ValueEnum};
 
 use crate::config::Config;
-use crate::core::{EventKind, InstrumentId};
+use crate::core::{Event, EventKind, InstrumentId};
 use crate::data::{Format, OnBadLine, Options};
 use crate::journal::{
     ParquetTable, Position, Selection, SessionReader, Story, StreamName, check_session, compress_session, journal_info,
@@ -19,7 +19,7 @@ use crate::report::Progress;
 
 use super::Failure;
 use super::backtest::open_files;
-use super::common::{Gate, create_journal, session_parser};
+use super::common::{Gate, Unfinished, say, session_parser};
 use super::records::{Printer, RecordFormat, for_each};
 
 /// Arguments of `pawl journal`.
@@ -277,39 +277,58 @@ fn dump(arguments: &DumpArguments) -> Result<(), Failure> {
 fn tail(arguments: &TailArguments) -> Result<(), Failure> {
     let session = SessionReader::open(&arguments.dump.session)?;
     let selection = arguments.dump.filter.selection(&session)?;
+    let mut left = arguments.dump.limit;
+    let keep = arguments.lines.min(usize::try_from(left).unwrap_or(usize::MAX));
     let mut printer = stdout_printer(&session, arguments.dump.format, &selection)?;
     let mut story = Story::open(&session)?;
-    let mut last = std::collections::VecDeque::new();
-    while let Some(event) = story.next_event()? {
-        if selection.wants(&event) {
-            last.push_back(event);
-            if last.len() > arguments.lines {
-                last.pop_front();
-            }
+    // Asked before reading: what was written before the writer left is still read.
+    let mut alive = session.is_being_written();
+    let mut last = VecDeque::new();
+    let read = read_on(&mut story, &selection, |event| {
+        last.push_back(*event);
+        if last.len() > keep {
+            last.pop_front();
         }
-    }
+        Ok(true)
+    });
+    left -= last.len() as u64;
     for event in last {
         printer.print(&event)?;
     }
     printer.flush()?;
-    if !arguments.follow {
+    // Told after the good records before it.
+    let mut over = read? || left == 0;
+    while arguments.follow && alive && !over {
+        std::thread::sleep(Duration::from_millis(20));
+        alive = session.is_being_written();
+        over = read_on(&mut story, &selection, |event| {
+            left -= 1;
+            printer.print(event)?;
+            Ok(left > 0)
+        })?;
+        printer.flush()?;
+    }
+    if over || alive {
         return Ok(());
     }
-    loop {
-        // Asked before reading: what was written before the writer left is still read.
-        let alive = session.is_being_written();
-        while let Some(event) = story.next_event()? {
-            if selection.wants(&event) {
-                printer.print(&event)?;
-            }
-        }
-        printer.flush()?;
-        if !alive {
-            eprintln!("pawl: the writer has closed the session");
-            return Ok(());
-        }
-        std::thread::sleep(Duration::from_millis(20));
+    if arguments.follow {
+        eprintln!("pawl: the writer has closed the session");
     }
+    Ok(story.check_end()?)
+}
+
+/// Shows what is wanted of the records that are there by now; true when no later one is.
+fn read_on(
+    story: &mut Story,
+    selection: &Selection,
+    mut see: impl FnMut(&Event) -> Result<bool, Failure>,
+) -> Result<bool, Failure> {
+    while let Some(event) = story.next_event()? {
+        if selection.is_over(&event) || selection.wants(&event) && !see(&event)? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 fn import(arguments: &ImportArguments) -> Result<(), Failure> {
@@ -320,7 +339,8 @@ fn import(arguments: &ImportArguments) -> Result<(), Failure> {
     let options =
         Options { format: arguments.format, on_bad_line: arguments.on_bad_line, symbol: arguments.symbol.clone() };
     let (mut source, instruments) = open_files(&arguments.files, &options, &config)?;
-    let mut writer = create_journal(&arguments.out, &config, &Gate::Open, &instruments, None)?;
+    // Until it is whole it is of no use, and would be in the way of the same command given again.
+    let (unfinished, mut writer) = Unfinished::create(&arguments.out, &config, &Gate::Open, &instruments)?;
     let mut progress = Progress::new("import", std::io::stderr().is_terminal());
     while let Some(event) = source.next_event() {
         let sequence = writer.input.append(&event?)?;
@@ -332,18 +352,56 @@ fn import(arguments: &ImportArguments) -> Result<(), Failure> {
     progress.finish();
     let (records, bad) = (writer.input.written(), source.bad_lines());
     writer.close()?;
-    println!(
-        "{records} records of {} instruments written to {}, {bad} bad lines",
-        instruments.len(),
-        display(&arguments.out)
-    );
-    Ok(())
+    unfinished.keep();
+    let (count, out) = (instruments.len(), arguments.out.display());
+    say(format_args!("{records} records of {count} instruments written to {out}, {bad} bad lines"))
 }
 
 /// A table that is being written.
 enum Table {
     Parquet(Box<ParquetTable>),
-    Csv(Printer<BufWriter<File>>),
+    Csv(Printer<BufWriter<File>>, PathBuf),
+}
+
+impl Table {
+    fn create(path: PathBuf, event: &Event, symbols: &[String], arguments: &ExportArguments) -> Result<Self, Failure> {
+        if arguments.format == TableFormat::Parquet {
+            let table = ParquetTable::create(&path, event, symbol_of(symbols, event), arguments.floats)?;
+            return Ok(Self::Parquet(Box::new(table)));
+        }
+        let file = match File::create(&path) {
+            Ok(file) => BufWriter::new(file),
+            Err(source) => return Err(Failure::File { verb: "create", path, source }),
+        };
+        let printer = Printer::new(symbols, RecordFormat::Csv, Some(event.kind), file);
+        printer.map(|table| Self::Csv(table, path.clone())).map_err(|failure| of_file(failure, &path))
+    }
+
+    fn add(&mut self, event: &Event, symbols: &[String]) -> Result<(), Failure> {
+        match self {
+            Self::Parquet(table) => Ok(table.add(event, symbol_of(symbols, event))?),
+            Self::Csv(table, path) => table.print(event).map_err(|failure| of_file(failure, path)),
+        }
+    }
+
+    fn close(self) -> Result<(), Failure> {
+        match self {
+            Self::Parquet(table) => Ok(table.close()?),
+            Self::Csv(mut table, path) => table.flush().map_err(|failure| of_file(failure, &path)),
+        }
+    }
+}
+
+fn symbol_of<'a>(symbols: &'a [String], event: &Event) -> &'a str {
+    symbols.get(event.instrument.index()).map_or("-", String::as_str)
+}
+
+/// A printer speaks of standard output: here it is a file.
+fn of_file(failure: Failure, path: &Path) -> Failure {
+    match failure {
+        Failure::Output(source) => Failure::File { verb: "write", path: path.to_owned(), source },
+        other => other,
+    }
 }
 
 fn export(arguments: &ExportArguments) -> Result<(), Failure> {
@@ -351,53 +409,39 @@ fn export(arguments: &ExportArguments) -> Result<(), Failure> {
     let selection = arguments.filter.selection(&session)?;
     let error = |source| Failure::File { verb: "create", path: arguments.out.clone(), source };
     std::fs::create_dir_all(&arguments.out).map_err(error)?;
+    let end = if arguments.format == TableFormat::Parquet { "parquet" } else { "csv" };
     let mut tables: BTreeMap<EventKind, (Table, u64)> = BTreeMap::new();
     let symbols: Vec<String> = session.info().instruments.iter().map(|spec| spec.symbol.clone()).collect();
-    for_each(&session, &selection, |event| {
-        let symbol = symbols.get(event.instrument.index()).map_or("-", String::as_str);
+    let read = for_each(&session, &selection, |event| {
         let (table, rows) = match tables.entry(event.kind) {
             Entry::Occupied(table) => table.into_mut(),
             Entry::Vacant(place) => {
-                let name = event.kind.name();
-                let table = if arguments.format == TableFormat::Parquet {
-                    let path = arguments.out.join(format!("{name}.parquet"));
-                    Table::Parquet(Box::new(ParquetTable::create(&path, event, symbol, arguments.floats)?))
-                } else {
-                    let path = arguments.out.join(format!("{name}.csv"));
-                    let file = File::create(&path).map_err(|source| Failure::File { verb: "create", path, source })?;
-                    Table::Csv(Printer::new(&symbols, RecordFormat::Csv, Some(event.kind), BufWriter::new(file))?)
-                };
-                place.insert((table, 0))
+                let path = arguments.out.join(format!("{}.{end}", event.kind.name()));
+                place.insert((Table::create(path, event, &symbols, arguments)?, 0))
             }
         };
+        table.add(event, &symbols)?;
         *rows += 1;
-        match table {
-            Table::Parquet(table) => table.add(event, symbol)?,
-            Table::Csv(table) => table.print(event)?,
-        }
         Ok(true)
-    })?;
+    });
+    // Every table is ended before anything is said, also behind a damage: the good records before it are in the tables.
+    let (mut closed, mut lines) = (Ok(()), Vec::new());
     for (kind, (table, rows)) in tables {
-        match table {
-            Table::Parquet(table) => table.close()?,
-            Table::Csv(mut table) => table.flush()?,
+        match table.close() {
+            Ok(()) => lines.push(format!("{:<18} {rows:>10} rows", kind.name())),
+            failed => closed = closed.and(failed),
         }
-        println!("{:<18} {rows:>10} rows", kind.name());
     }
-    Ok(())
-}
-
-fn display(path: &Path) -> std::path::Display<'_> {
-    path.display()
+    let said = lines.into_iter().try_for_each(say);
+    read.and(closed).and(said)
 }
 
 fn compress(arguments: &CompressArguments) -> Result<(), Failure> {
     let session = SessionReader::open(&arguments.session)?;
     let done = compress_session(&session, arguments.level)?;
     let ratio = done.before as f64 / done.after.max(1) as f64;
-    println!(
+    say(format_args!(
         "{} segments compressed, {} to {} bytes ({ratio:.1} times smaller), {} left as they are",
         done.segments, done.before, done.after, done.left
-    );
-    Ok(())
+    ))
 }

@@ -1,5 +1,8 @@
 //! The command line: one file a subcommand, wiring only.
 
+// They panic, hence abort, when a reader has gone or the disk is full: `common::say` tells.
+#![deny(clippy::print_stdout)]
+
 mod backtest;
 mod common;
 mod config;
@@ -9,6 +12,7 @@ mod failure;
 mod guardian;
 mod journal;
 mod model;
+mod new_file;
 mod notify;
 mod record;
 mod records;
@@ -18,6 +22,7 @@ mod run;
 mod signals;
 mod venue;
 
+use std::io::Write;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -87,7 +92,8 @@ pub fn main() -> ExitCode {
         // A reader that closed the pipe (`| head`) has seen enough.
         Err(failure) if failure.is_closed_pipe() => ExitCode::SUCCESS,
         Err(failure) => {
-            eprintln!("pawl: {failure}");
+            // Where nobody reads it, the exit status is all there is to tell.
+            let _ = writeln!(std::io::stderr(), "pawl: {failure}");
             ExitCode::from(failure.exit_status())
         }
     }

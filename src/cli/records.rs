@@ -117,6 +117,8 @@ pub(super) fn for_each(
     selection: &Selection,
     mut see: impl FnMut(&Event) -> Result<bool, Failure>,
 ) -> Result<(), Failure> {
+    // Asked before reading: what was written since is neither a loss nor a hole.
+    let being_written = session.is_being_written();
     let mut story = Story::open(session)?;
     while let Some(event) = story.next_event()? {
         if selection.is_over(&event) || selection.wants(&event) && !see(&event)? {
@@ -128,5 +130,5 @@ pub(super) fn for_each(
             return Ok(());
         }
     }
-    if session.is_being_written() { Ok(()) } else { Ok(story.check_end()?) }
+    if being_written { Ok(()) } else { Ok(story.check_end()?) }
 }

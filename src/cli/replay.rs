@@ -10,7 +10,7 @@ use clap::Args;
 
 use crate::config::{Config, differing_keys};
 use crate::core::crc::crc32c_portable;
-use crate::core::payload::Decision;
+use crate::core::payload::{Control, ControlCode, Decision};
 use crate::core::{Event, EventKind, InstrumentTable, Nanos, OrderId, Payload};
 use crate::engine::layout::{Layout, ThreadParams};
 use crate::engine::machine::{Machine, SystemFiles};
@@ -24,7 +24,7 @@ use crate::worlds::layout_replay::verify_on;
 use crate::worlds::replay::{Difference, GateCount, Scope, Verdict, compare};
 
 use super::Failure;
-use super::common::{Gate, MODEL_FILE, read_file, session_parser};
+use super::common::{Gate, MODEL_FILE, read_file, say, session_parser};
 use super::journal::find_instrument;
 
 /// Arguments of `pawl replay`.
@@ -84,9 +84,13 @@ fn parse_order(text: &str) -> Result<OrderId, String> {
     Ok(OrderId::new(session, counter.parse().map_err(|_| error())?))
 }
 
+/// A second that takes a quarter of an hour; a length of time has no room for much slower ones.
+const SLOWEST: f64 = 0.001;
+
 fn parse_speed(text: &str) -> Result<f64, String> {
     let factor = if text == "max" { Some(f64::INFINITY) } else { text.strip_suffix('x').and_then(|x| x.parse().ok()) };
-    factor.filter(|factor: &f64| *factor > 0.0).ok_or_else(|| format!("expected 1x, 10x or max, found {text:?}"))
+    let factor = factor.filter(|factor: &f64| *factor >= SLOWEST);
+    factor.ok_or_else(|| format!("expected 1x, 10x or max, and at least {SLOWEST}x, found {text:?}"))
 }
 
 /// What a replay runs with, and in what it is not what was recorded.
@@ -116,14 +120,18 @@ pub(super) fn run(arguments: &ReplayArguments) -> Result<(), Failure> {
         })?;
         return write!(std::io::stdout().lock(), "{story}").map_err(Failure::Output);
     }
+    let shown = arguments.step || arguments.speed.is_some();
+    if !shown {
+        must_have_decided(&session, &arguments.session)?;
+    }
     for change in &plan.changes {
-        println!("what if: {change}");
+        say(format_args!("what if: {change}"))?;
     }
     if let Some(name) = &arguments.layout {
         return on_layout(&session, engine, name, &plan.config.threads, plan.instruments.len());
     }
     let (from, until) = (arguments.from, arguments.until);
-    if arguments.step || arguments.speed.is_some() {
+    if shown {
         let selection = Selection { instrument, from, until, ..Selection::default() };
         let pace = arguments.speed.map_or(Pace::Steps, Pace::Times);
         return show(&session, &mut engine, &selection, pace);
@@ -136,7 +144,31 @@ pub(super) fn run(arguments: &ReplayArguments) -> Result<(), Failure> {
         }
     })?;
     progress.finish();
-    judge(&session, &verdict, !plan.changes.is_empty(), arguments.verify)
+    judge(&session, &verdict, &scope, arguments.verify)
+}
+
+/// Refuses a session without an engine, as `pawl journal import` and `pawl record` write it: there is nothing to
+/// compare with.
+fn must_have_decided(session: &SessionReader, folder: &Path) -> Result<(), Failure> {
+    let (mut inputs, mut outputs) = (session.stream(StreamName::Input)?, session.stream(StreamName::Output)?);
+    if outputs.next_event().transpose()?.is_some() {
+        return Ok(());
+    }
+    let mut empty = true;
+    // An engine's session begins with it.
+    while let Some(input) = inputs.next_event().transpose()? {
+        empty = false;
+        if input.kind == EventKind::Control && Control::of(&input).code == Some(ControlCode::Start) {
+            return Ok(());
+        }
+    }
+    if empty {
+        return Ok(());
+    }
+    let folder = folder.display();
+    Err(Failure::Usage(format!(
+        "{folder}: this session holds market data only: nothing was decided, nothing to compare; use `pawl backtest {folder}`"
+    )))
 }
 
 /// Replays on the threads of a layout, compares, and shows what the hops cost.
@@ -147,6 +179,12 @@ fn on_layout(
     configured: &ThreadParams,
     instruments: usize,
 ) -> Result<(), Failure> {
+    if session.is_being_written() {
+        return Err(Failure::Usage(
+            "--layout: expected a session that has ended, found one that a process is writing; wait for its end, or replay it without --layout"
+                .into(),
+        ));
+    }
     let params = match name {
         "config" => configured.clone(),
         name => {
@@ -166,14 +204,11 @@ fn on_layout(
         )));
     }
     let (inputs, outputs) = (verdict.inputs, verdict.outputs);
-    println!("identical on {layout}: {inputs} inputs replayed, {outputs} outputs equal to the journal");
+    say(format_args!("identical on {layout}: {inputs} inputs replayed, {outputs} outputs equal to the journal"))?;
     for (group, recorder) in layout.groups.iter().zip(recorders) {
         let rows = latency::frame_rows(&recorder.into_last_frame());
-        println!(
-            "\nThread {}, one input at a time\n{}",
-            group.name(),
-            latency::latency_text(&rows, latency::Basis::Service)
-        );
+        let text = latency::latency_text(&rows, latency::Basis::Service);
+        say(format_args!("\nThread {}, one input at a time\n{text}", group.name()))?;
     }
     Ok(())
 }
@@ -232,13 +267,19 @@ fn gate(arguments: &ReplayArguments, session: &SessionReader, changes: &mut Vec<
 }
 
 /// Says what the replay found.
-fn judge(session: &SessionReader, verdict: &Verdict, what_if: bool, strict: bool) -> Result<(), Failure> {
-    let mut out = std::io::stdout().lock();
-    let mut say = |text: String| writeln!(out, "{text}").map_err(Failure::Output);
-    if !verdict.unrecorded.is_empty() {
-        say(format!(
-            "note: the journal ends inside its last input: {} decisions on it were not recorded, so nothing of them was sent",
-            verdict.unrecorded.len()
+fn judge(session: &SessionReader, verdict: &Verdict, scope: &Scope, strict: bool) -> Result<(), Failure> {
+    let what_if = scope.go_on;
+    let unrecorded = verdict.unrecorded.len();
+    if verdict.being_written {
+        let open = if unrecorded == 0 {
+            String::new()
+        } else {
+            format!("; {unrecorded} decisions on the last input are not recorded yet")
+        };
+        say(format_args!("note: a process is writing this session: compared up to what there is by now{open}"))?;
+    } else if unrecorded > 0 {
+        say(format_args!(
+            "note: the journal ends inside its last input: {unrecorded} decisions on it were not recorded, so nothing of them was sent"
         ))?;
     }
     if verdict.orphans > 0 {
@@ -249,6 +290,12 @@ fn judge(session: &SessionReader, verdict: &Verdict, what_if: bool, strict: bool
     }
     let Some(difference) = &verdict.difference else {
         let (inputs, outputs) = (verdict.inputs, verdict.outputs);
+        let whole = scope.from.is_none() && scope.until.is_none() && scope.instrument.is_none();
+        if outputs == 0 && !whole {
+            return say(format_args!(
+                "nothing was compared: {inputs} inputs replayed, no output of theirs is in what was asked for"
+            ));
+        }
         return say(if what_if {
             format!("no difference: {inputs} inputs replayed, {outputs} outputs as recorded")
         } else {
@@ -259,7 +306,7 @@ fn judge(session: &SessionReader, verdict: &Verdict, what_if: bool, strict: bool
     if !what_if {
         return Err(Failure::Different(format!("different after {} equal outputs\n{description}", verdict.outputs)));
     }
-    say(format!("first difference, after {} equal outputs:\n{description}\n", first_equal(verdict)))?;
+    say(format_args!("first difference, after {} equal outputs:\n{description}\n", difference.after))?;
     let row =
         |name, count: GateCount| format!("  {name:<10} {:>8} signals  {:>8} approved", count.signals, count.approved);
     say(format!("{}\n{}", row("recorded", verdict.recorded), row("what if", verdict.recomputed)))?;
@@ -281,14 +328,10 @@ fn judge(session: &SessionReader, verdict: &Verdict, what_if: bool, strict: bool
     if verdict.changed.len() > 10 {
         say(format!("    and {} more", verdict.changed.len() - 10))?;
     }
-    say("  The venue's answers are the recorded ones, so orders after the first difference are not what a venue\n  would have made of them: `pawl backtest SESSION` trades the recorded market anew.".to_owned())?;
+    say(
+        "  The venue's answers are the recorded ones, so orders after the first difference are not what a venue\n  would have made of them: `pawl backtest SESSION` trades the recorded market anew.",
+    )?;
     if strict { Err(Failure::Different("the what-if differs from the recording".into())) } else { Ok(()) }
-}
-
-/// Outputs before the first difference: known only where the comparison stopped there.
-fn first_equal(verdict: &Verdict) -> String {
-    let first = verdict.difference.as_ref().and_then(|difference| difference.recorded.or(difference.recomputed));
-    first.map_or_else(|| "all".to_owned(), |event| (event.sequence.saturating_sub(1)).to_string())
 }
 
 fn symbol<'a>(session: &'a SessionReader, event: &Event) -> &'a str {
@@ -332,6 +375,7 @@ enum Pace {
 
 /// Shows what the engine is told and decides, as it goes.
 fn show(session: &SessionReader, engine: &mut Engine, selection: &Selection, pace: Pace) -> Result<(), Failure> {
+    let being_written = session.is_being_written();
     let (mut inputs, mut outbox) = (session.stream(StreamName::Input)?, Outbox::new());
     let mut stepper = Stepper { wanted: Step::Tick, passed: 0, began: None };
     if matches!(pace, Pace::Steps) {
@@ -362,7 +406,7 @@ fn show(session: &SessionReader, engine: &mut Engine, selection: &Selection, pac
                     continue;
                 }
                 if stepper.passed > 0 {
-                    println!("  ({} inputs passed)", stepper.passed);
+                    say(format_args!("  ({} inputs passed)", stepper.passed))?;
                 }
                 print_step(session, Some(&input), &outputs)?;
                 stepper.passed = 0;
@@ -372,8 +416,10 @@ fn show(session: &SessionReader, engine: &mut Engine, selection: &Selection, pac
             }
         }
     }
-    println!("the journal ends here");
-    Ok(())
+    if !being_written {
+        inputs.check_end()?;
+    }
+    say("the journal ends here")
 }
 
 fn print_step(session: &SessionReader, input: Option<&Event>, outputs: &[Event]) -> Result<(), Failure> {

@@ -11,7 +11,8 @@ use crate::report::Style;
 use crate::report::latency::{self, Hop, LatencyReport, Measured};
 
 use super::Failure;
-use super::common::session_parser;
+use super::common::{read_file, session_parser};
+use super::new_file::NewFile;
 
 /// Arguments of `pawl report`.
 #[derive(Args)]
@@ -66,15 +67,15 @@ fn run_latency(arguments: &LatencyArguments) -> Result<(), Failure> {
     let measured = latency::read(&latency::latency_file(&arguments.session)?)?;
     let before = session_before(arguments, measured.from)?;
     let report = latency::report(&measured, before.as_ref());
+    let logs: Vec<PathBuf> = [Some(&measured), before.as_ref()].into_iter().flatten().map(|m| m.path.clone()).collect();
     if let Some(path) = &arguments.html {
-        write_file(path, latency::page(&report, &measured, before.as_ref()).as_bytes())?;
+        write_file(path, &logs, latency::page(&report, &measured, before.as_ref()).as_bytes())?;
     }
     if let Some(path) = &arguments.hlog {
-        let copied = std::fs::copy(&measured.path, path);
-        copied.map_err(|source| Failure::File { verb: "write", path: path.clone(), source })?;
+        write_file(path, &logs, &read_file(&measured.path)?)?;
     }
     if let Some(folder) = &arguments.hgrm {
-        write_distributions(folder, &measured)?;
+        write_distributions(folder, &logs, &measured)?;
     }
     print(arguments, &report)
 }
@@ -107,18 +108,21 @@ fn print(arguments: &LatencyArguments, report: &LatencyReport) -> Result<(), Fai
     written.map_err(Failure::Output)
 }
 
-fn write_file(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
-    std::fs::write(path, bytes).map_err(|source| Failure::File { verb: "write", path: path.to_owned(), source })
+/// Writes a file that is none of the logs.
+fn write_file(path: &Path, logs: &[PathBuf], bytes: &[u8]) -> Result<(), Failure> {
+    let mut file = NewFile::create(path, logs)?;
+    file.write_all(bytes).map_err(|source| Failure::File { verb: "write", path: path.to_owned(), source })?;
+    file.finish()
 }
 
 /// One `.hgrm` a hop and thread: `total.hgrm`, `quant.hgrm`, or `quant@oms.hgrm` with several threads.
-fn write_distributions(folder: &Path, measured: &Measured) -> Result<(), Failure> {
+fn write_distributions(folder: &Path, logs: &[PathBuf], measured: &Measured) -> Result<(), Failure> {
     let error = |source| Failure::File { verb: "create", path: folder.to_owned(), source };
     std::fs::create_dir_all(folder).map_err(error)?;
     let single = measured.header.threads.len() == 1;
     for ((thread, hop), histogram) in &measured.hops {
         let name = if single { hop.name().to_owned() } else { of_thread(*hop, &measured.header.threads[*thread]) };
-        write_file(&folder.join(format!("{name}.hgrm")), latency::hgrm(histogram, 1.0).as_bytes())?;
+        write_file(&folder.join(format!("{name}.hgrm")), logs, latency::hgrm(histogram, 1.0).as_bytes())?;
     }
     Ok(())
 }

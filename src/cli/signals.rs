@@ -1,19 +1,21 @@
 //! `pawl signals`: every raw signal with its features and outcome, as a table to train on.
 
-use std::io::{IsTerminal, Write};
+use std::io::IsTerminal;
 use std::path::PathBuf;
 
 use clap::Args;
 
 use crate::config::Config;
 use crate::core::InstrumentTable;
-use crate::data::{OnBadLine, Options};
+use crate::data::{OnBadLine, Options, Source};
 use crate::engine::EngineError;
 use crate::report::Progress;
+use crate::venue::paper::synthetic::SyntheticMarket;
 use crate::worlds::labels::{Fees, Labeller, write_header, write_row};
 
 use super::Failure;
 use super::backtest::open_files;
+use super::new_file::NewFile;
 
 /// Arguments of `pawl signals`.
 #[derive(Args)]
@@ -44,8 +46,21 @@ pub(super) fn run(arguments: &SignalsArguments) -> Result<(), Failure> {
         Some(path) => Config::load(path)?,
         None => Config::default(),
     };
+    // The inputs come first: where one is missing, the table of an earlier run stays as it is.
+    let market = match arguments.synthetic_hours {
+        Some(hours) => Market::Synthetic(super::demo::synthetic_market(arguments.seed, 1, hours)?),
+        None if arguments.files.is_empty() => {
+            return Err(Failure::Usage(
+                "expected market data files, found none; name some or pass --synthetic-hours".into(),
+            ));
+        }
+        None => {
+            let options = Options { format: None, on_bad_line: OnBadLine::Stop, symbol: None };
+            Market::Files(Box::new(open_files(&arguments.files, &options, &config)?))
+        }
+    };
+    let mut out = NewFile::create(&arguments.out, arguments.files.iter().chain(&arguments.config))?;
     let error = |source| Failure::File { verb: "write", path: arguments.out.clone(), source };
-    let mut out = std::io::BufWriter::new(std::fs::File::create(&arguments.out).map_err(error)?);
     write_header(&mut out).map_err(error)?;
     let fees = Fees::of(&config.paper);
     let (mut rows, mut written) = (0u64, Ok(()));
@@ -58,38 +73,40 @@ pub(super) fn run(arguments: &SignalsArguments) -> Result<(), Failure> {
     let symbol_of = |instruments: &InstrumentTable, id| {
         instruments.get(id).map_or_else(String::new, |instrument| instrument.spec().symbol.clone())
     };
-    if let Some(hours) = arguments.synthetic_hours {
-        let (instruments, market) = super::demo::synthetic_market(arguments.seed, 1, hours)?;
-        let mut labeller = Labeller::new(&config.engine(), fees, &instruments).map_err(EngineError::from)?;
-        for event in market {
-            labeller.on_event(&event, |row| write(&symbol_of(&instruments, row.instrument), row));
-        }
-    } else {
-        if arguments.files.is_empty() {
-            return Err(Failure::Usage(
-                "expected market data files, found none; name some or pass --synthetic-hours".into(),
-            ));
-        }
-        let options = Options { format: None, on_bad_line: OnBadLine::Stop, symbol: None };
-        let (mut source, instruments) = open_files(&arguments.files, &options, &config)?;
-        let mut labeller = Labeller::new(&config.engine(), fees, &instruments).map_err(EngineError::from)?;
-        let mut progress = Progress::new("signals", std::io::stderr().is_terminal());
-        let mut events = 0u64;
-        while let Some(event) = source.next_event() {
-            labeller.on_event(&event?, |row| write(&symbol_of(&instruments, row.instrument), row));
-            events += 1;
-            if events.is_multiple_of(65_536) {
-                let (done, total) = source.progress();
-                progress.update(done, total, events);
+    match market {
+        Market::Synthetic((instruments, market)) => {
+            let mut labeller = Labeller::new(&config.engine(), fees, &instruments).map_err(EngineError::from)?;
+            for event in market {
+                labeller.on_event(&event, |row| write(&symbol_of(&instruments, row.instrument), row));
             }
         }
-        progress.finish();
-        if let Some(first) = source.first_bad() {
-            eprintln!("pawl: note: {} bad lines skipped; the first: {first}", source.bad_lines());
+        Market::Files(files) => {
+            let (mut source, instruments) = *files;
+            let mut labeller = Labeller::new(&config.engine(), fees, &instruments).map_err(EngineError::from)?;
+            let mut progress = Progress::new("signals", std::io::stderr().is_terminal());
+            let mut events = 0u64;
+            while let Some(event) = source.next_event() {
+                labeller.on_event(&event?, |row| write(&symbol_of(&instruments, row.instrument), row));
+                events += 1;
+                if events.is_multiple_of(65_536) {
+                    let (done, total) = source.progress();
+                    progress.update(done, total, events);
+                }
+            }
+            progress.finish();
+            if let Some(first) = source.first_bad() {
+                eprintln!("pawl: note: {} bad lines skipped; the first: {first}", source.bad_lines());
+            }
         }
     }
     written.map_err(error)?;
-    out.flush().map_err(error)?;
+    out.finish()?;
     eprintln!("{rows} signals written to {}", arguments.out.display());
     Ok(())
+}
+
+/// Where the signals come from.
+enum Market {
+    Synthetic((InstrumentTable, SyntheticMarket)),
+    Files(Box<(Source, InstrumentTable)>),
 }

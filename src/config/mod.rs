@@ -92,8 +92,10 @@ pub fn changed_keys(config: &Config) -> Vec<Change> {
 pub fn differing_keys(config: &Config, other: &Config) -> Vec<Change> {
     let flat = |config: &Config| {
         let mut keys = std::collections::BTreeMap::new();
-        // A configuration that was read can be written.
-        if let Ok(toml::Value::Table(table)) = toml::Value::try_from(config) {
+        // A configuration that was read can be written. By way of its text, since a value of TOML holds doubles: a
+        // threshold of 0.9 would become 0.8999999761581421 there.
+        let text = toml::to_string(config).unwrap_or_default();
+        if let Ok(table) = text.parse::<toml::Table>() {
             flatten("", &table, &mut keys);
         }
         keys
@@ -244,6 +246,13 @@ mod tests {
     fn a_change_is_told_with_its_default() {
         let config = Config::parse("[oms]\nrisk_percent = \"2\"\n", Path::new("x")).unwrap();
         let change = Change { key: "oms.risk_percent".into(), value: "\"2\"".into(), default: "\"1\"".into() };
+        assert_eq!(changed_keys(&config), [change]);
+    }
+
+    #[test]
+    fn a_single_precision_number_is_told_as_it_was_written() {
+        let config = Config::parse("[oracle]\nthreshold = 0.9\n", Path::new("x")).unwrap();
+        let change = Change { key: "oracle.threshold".into(), value: "0.9".into(), default: "0.85".into() };
         assert_eq!(changed_keys(&config), [change]);
     }
 

@@ -129,6 +129,7 @@ pub fn journal_info(session: &SessionReader, mut progress: impl FnMut(u64, u64))
     let symbols: Vec<String> = session.info().instruments.iter().map(|spec| spec.symbol.clone()).collect();
     let (mut sums, mut market) = ([Sum::new(), Sum::new()], vec![0u64; symbols.len()]);
     let (mut lives, mut damage) = (1, None);
+    let being_written = session.is_being_written();
     for (stream, sum) in StreamName::ALL.into_iter().zip(&mut sums) {
         let mut reader = session.stream(stream)?;
         loop {
@@ -149,6 +150,10 @@ pub fn journal_info(session: &SessionReader, mut progress: impl FnMut(u64, u64))
                 None => break,
             }
         }
+        if damage.is_none() && !being_written {
+            // A hole looks like an end until the records behind it are looked for.
+            damage = reader.check_end().err().map(|error| error.to_string());
+        }
         lives = lives.max(reader.life());
     }
     Ok(JournalInfo {
@@ -156,7 +161,7 @@ pub fn journal_info(session: &SessionReader, mut progress: impl FnMut(u64, u64))
         instruments: symbols.clone(),
         market: symbols.into_iter().zip(market).filter(|(_, count)| *count > 0).collect(),
         lives,
-        being_written: session.is_being_written(),
+        being_written,
         input: sums[0].finish(session, StreamName::Input)?,
         output: sums[1].finish(session, StreamName::Output)?,
         damage,

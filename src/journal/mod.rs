@@ -63,7 +63,7 @@ pub use recovery::{Recovery, StreamRecovery};
 pub use select::{Position, Selection, Story, input_of, side_name};
 pub use stream::StreamWriter;
 pub use verify::{Finding, SessionCheck, StreamCheck, check_session};
-pub use writer::SessionWriter;
+pub use writer::{SessionWriter, remove_session};
 
 /// Version of the format that this code writes and reads.
 pub const FORMAT_VERSION: u32 = 1;

@@ -312,6 +312,13 @@ impl StreamReader {
     /// # Errors
     /// [`JournalError::Hole`], or what is wrong with the next segment.
     pub fn check_end(&mut self) -> Result<(), JournalError> {
+        // Whoever closed the session since it was mapped made the file shorter: behind its new end is no memory to look at.
+        if !self.opened.is_its_file()
+            && let Some(again) = segment::open(&self.directory, self.stream, self.number)?
+        {
+            again.check(self.stream, self.number, self.session)?;
+            self.opened = again;
+        }
         let behind = self.opened.slots().iter().skip(self.next).position(super::slot::Slot::is_committed);
         if let Some(distance) = behind {
             return Err(self.hole(self.next + distance));

@@ -41,10 +41,12 @@ impl Position {
                 "expected #INPUT, a UTC time such as 2024-08-08T23:54:16.25Z or 2024-08-08, or epoch nanoseconds, found {text:?}"
             )
         };
+        // `parse` alone would take a sign as well.
+        let digits = |text: &str| if is_digits(text) { text.parse().ok() } else { None };
         if let Some(sequence) = text.strip_prefix('#') {
-            return sequence.parse().map(Self::Input).map_err(|_| error());
+            return digits(sequence).map(Self::Input).ok_or_else(error);
         }
-        if let Ok(nanos) = text.parse() {
+        if let Some(nanos) = digits(text) {
             return Ok(Self::Time(Nanos(nanos)));
         }
         parse_time(text).map(Self::Time).ok_or_else(error)
@@ -67,17 +69,29 @@ impl Position {
     }
 }
 
+fn is_digits(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+/// The numbers between the separators; none when one of them is not one to four digits.
+fn numbers(text: &str, separator: char) -> Option<Vec<u32>> {
+    let number = |part: &str| if part.len() <= 4 && is_digits(part) { part.parse().ok() } else { None };
+    text.split(separator).map(number).collect()
+}
+
+/// A UTC date, or a date and a time of day: all of the text, with nothing left over.
 fn parse_time(text: &str) -> Option<Nanos> {
     let (date, time) = text.split_once(['T', ' ']).unwrap_or((text, "00:00:00"));
-    let number = |part: Option<&str>| part.filter(|part| part.len() <= 4)?.parse::<u32>().ok();
-    let mut fields = date.split('-');
-    let (year, month, day) = (number(fields.next())?, number(fields.next())?, number(fields.next())?);
-    let time = time.trim_end_matches('Z');
-    let (clock, fraction) = time.split_once('.').unwrap_or((time, ""));
-    let mut parts = clock.split(':');
-    let (hour, minute) = (number(parts.next())?, number(parts.next())?);
-    let second = parts.next().map_or(Some(0), |part| number(Some(part)))?;
-    if hour > 23 || minute > 59 || second > 59 || fraction.len() > 9 || !fraction.bytes().all(|b| b.is_ascii_digit()) {
+    let [year, month, day] = numbers(date, '-')?[..] else { return None };
+    let time = time.strip_suffix('Z').unwrap_or(time);
+    let (clock, fraction) = time.split_once('.').unwrap_or((time, "0"));
+    let (hour, minute, second) = match numbers(clock, ':')?[..] {
+        [hour, minute, second] => (hour, minute, second),
+        // A fraction is one of a second.
+        [hour, minute] if clock == time => (hour, minute, 0),
+        _ => return None,
+    };
+    if hour > 23 || minute > 59 || second > 59 || fraction.len() > 9 || !is_digits(fraction) {
         return None;
     }
     let nanos: u64 = format!("{fraction:0<9}").parse().ok()?;
@@ -202,6 +216,30 @@ mod tests {
         assert_eq!(Position::parse("2024-08-08T23:54"), time("1723161240000000000"));
         assert_eq!(Position::parse("2024-08-08"), time("1723075200000000000"));
         for text in ["", "#", "#x", "yesterday", "2024-13-01", "2024-08-08T24:00:00", "2024-08-08T1:2:3.0123456789"] {
+            assert!(Position::parse(text).is_err(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn nothing_is_left_over_behind_a_place() {
+        assert!(Position::parse("2024-08-08T23:54:16Z").is_ok());
+        for text in [
+            "2024-08-08-99",
+            "2024-08-08T10:11:12:13",
+            "2024-08-08T10:11:12ZZZ",
+            "2024-+8-08",
+            "2024-08-08T+1:11:12",
+            "2024-08-08T10",
+            "2024-08-08T10:11:12.",
+            "2024-08-08T10:11.5",
+            "2024-08-08T10:11:12.5.5",
+            "2024-08-08T",
+            "2024-08-08Z",
+            "02024-08-08",
+            "+1723161256207640365",
+            "#+17",
+            "#-1",
+        ] {
             assert!(Position::parse(text).is_err(), "{text:?}");
         }
     }

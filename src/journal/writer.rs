@@ -16,6 +16,7 @@ use super::segment::Place;
 use super::stream::StreamWriter;
 use super::{
     Health, JournalError, LOCK_FILE, SESSION_FILE, SessionInfo, StreamName, SyncPolicy, Trouble, WriterOptions, disk,
+    segment,
 };
 use crate::core::crc::crc32c_portable;
 
@@ -198,6 +199,32 @@ fn begin_life(directory: &Path, lock: &mut File) -> Result<u32, JournalError> {
         .and_then(|()| lock.sync_all())
         .map_err(JournalError::io("write", &path))?;
     Ok(life)
+}
+
+/// Removes the files of a session that nobody writes, and nothing else from its folder.
+///
+/// # Errors
+/// A process writes it, or the system refuses.
+pub fn remove_session(directory: &Path) -> Result<(), JournalError> {
+    let _lock = lock(directory)?;
+    // The description goes first: without it the folder is no session, whatever becomes of the rest.
+    let mut files = vec![directory.join(SESSION_FILE)];
+    for stream in StreamName::ALL {
+        for number in segment::numbers(directory, stream)? {
+            files.push(segment::path(directory, stream, number));
+            files.push(segment::compressed_path(directory, stream, number));
+        }
+    }
+    files.push(directory.join(LOCK_FILE));
+    for path in files {
+        match std::fs::remove_file(&path) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                return Err(JournalError::io("remove", &path)(error));
+            }
+            _ => {}
+        }
+    }
+    Ok(())
 }
 
 /// True while a process writes the session in a folder.

@@ -9,7 +9,7 @@ use std::fmt::Write;
 use crate::config::Config;
 use crate::core::payload::{
     Decision, Fee, Fill, OrderAck, OrderReject, OrderRole, Quote, RefusalRecord, Side, Signal, SignalContext, Submit,
-    Trade, TradeClosed, TradeCosts,
+    Trade, TradeClosed, TradeCosts, TradeOpened,
 };
 use crate::core::{Event, EventKind, InstrumentTable, Money, Nanos, OrderId, Payload, Price, Qty, Span};
 use crate::engine::{Engine, NoProbe};
@@ -54,24 +54,26 @@ pub fn explain(
     engine: &mut Engine,
     order: OrderId,
 ) -> Result<Option<String>, JournalError> {
-    let Some(asked) = find(session, order)? else { return Ok(None) };
-    let chain = collect(session, asked)?;
+    // Where a process was writing, the end is not the end: what lies behind it is no loss.
+    let being_written = session.is_being_written();
+    let Some(asked) = find(session, order, being_written)? else { return Ok(None) };
+    let chain = collect(session, asked, being_written)?;
     let before = replay_to(session, engine, chain.cause.map_or(0, |cause| cause.sequence))?;
     Ok(Some(Teller { config, instruments, chain: &chain, before, text: String::new() }.tell()))
 }
 
 /// The command with this id.
-fn find(session: &SessionReader, order: OrderId) -> Result<Option<Event>, JournalError> {
+fn find(session: &SessionReader, order: OrderId, being_written: bool) -> Result<Option<Event>, JournalError> {
     let mut outputs = session.stream(crate::journal::StreamName::Output)?;
     while let Some(event) = outputs.next_event().transpose()? {
         if event.kind == EventKind::Submit && Submit::of(&event).order == order {
             return Ok(Some(event));
         }
     }
-    Ok(None)
+    if being_written { Ok(None) } else { outputs.check_end().map(|()| None) }
 }
 
-fn collect(session: &SessionReader, asked: Event) -> Result<Chain, JournalError> {
+fn collect(session: &SessionReader, asked: Event, being_written: bool) -> Result<Chain, JournalError> {
     let wanted = Submit::of(&asked);
     let mut chain = Chain { asked: Some(asked), ..Chain::default() };
     let (mut quote, mut input, mut signal) = (None, None, Vec::new());
@@ -106,8 +108,10 @@ fn collect(session: &SessionReader, asked: Event) -> Result<Chain, JournalError>
             }
             EventKind::TradeOpened => {
                 opened = Some(event);
-                if wanted.role == OrderRole::Entry && !chain.tries.is_empty() {
-                    chain.opened = Some(event);
+                if !chain.tries.is_empty() {
+                    // What ends from here on is this trade: nothing to do with the order, unless it opened it.
+                    let own = wanted.role == OrderRole::Entry && TradeOpened::of(&event).intent == wanted.intent;
+                    chain.opened = opened.filter(|_| own);
                 }
             }
             EventKind::TradeClosed if !chain.tries.is_empty() && chain.opened.is_some() => chain.closed = Some(event),
@@ -118,7 +122,7 @@ fn collect(session: &SessionReader, asked: Event) -> Result<Chain, JournalError>
             _ => {}
         }
     }
-    Ok(chain)
+    if being_written { Ok(chain) } else { story.check_end().map(|()| chain) }
 }
 
 /// What the engine knew just before an input.

@@ -53,6 +53,7 @@ pub fn verify_on(
     layout: &Layout,
     instruments: usize,
 ) -> Result<(LayoutVerdict, Vec<Recorder>), LayoutReplayError> {
+    let being_written = session.is_being_written();
     let clock = StampClock::calibrate();
     let market = Market { stream: session.stream(StreamName::Input)?, clock, failed: None };
     let (inputs, outputs) = (session.stream(StreamName::Input)?, session.stream(StreamName::Output)?);
@@ -67,8 +68,14 @@ pub fn verify_on(
     }
     if orders.verdict.difference.is_none() {
         result?;
+        if !being_written {
+            // Inputs behind a hole were not replayed: what was decided on them is no difference.
+            orders.inputs.check_end()?;
+        }
         if let Some(recorded) = orders.outputs.next_event().transpose()? {
             orders.verdict.difference = Some((Some(recorded), None));
+        } else if !being_written {
+            orders.outputs.check_end()?;
         }
     }
     Ok((orders.verdict, recorders))

@@ -18,6 +18,8 @@ pub struct Difference {
     pub recorded: Option<Event>,
     /// What the engine decides now; `None` when it decides nothing more.
     pub recomputed: Option<Event>,
+    /// Outputs that were compared before it, and equal.
+    pub after: u64,
 }
 
 /// What is compared.
@@ -65,8 +67,11 @@ pub struct Verdict {
     /// The first difference, if any.
     pub difference: Option<Difference>,
     /// Decisions on the very last input that the journal does not hold: its writer died between the
-    /// two. What [`crate::journal::SessionWriter::resume`] goes on with, after a replay.
+    /// two, or is alive and has not stored them yet. What [`crate::journal::SessionWriter::resume`]
+    /// goes on with, after a replay.
     pub unrecorded: Vec<Event>,
+    /// A process was writing the session when the replay began: its end was not judged.
+    pub being_written: bool,
     /// Recorded outputs whose cause the journal does not hold.
     pub orphans: u64,
     /// The gate as recorded.
@@ -141,7 +146,7 @@ pub fn compare(
         ..Selection::default()
     };
     let (mut outbox, mut recorded, mut recomputed) = (Outbox::new(), Vec::new(), Vec::new());
-    let mut verdict = Verdict::default();
+    let mut verdict = Verdict { being_written: session.is_being_written(), ..Verdict::default() };
     let mut next = inputs.next_event().transpose()?;
     while let Some(input) = next {
         if selection.is_over(&input) {
@@ -153,6 +158,12 @@ pub fn compare(
         next = inputs.next_event().transpose()?;
         recorded.clear();
         outputs.take(input.sequence, &mut recorded)?;
+        if recorded.len() < outbox.events().len() && outputs.is_over() {
+            // A living writer may have decided since the outputs were seen to end. It stores all decisions on an input
+            // before the next input: where there is a next one, what is missing now is missing for good.
+            outputs.ended = false;
+            outputs.take(input.sequence, &mut recorded)?;
+        }
         if recorded.is_empty() && outbox.events().is_empty() {
             continue;
         }
@@ -167,13 +178,15 @@ pub fn compare(
             return Ok(verdict);
         }
     }
+    if verdict.being_written {
+        // What is decided on later inputs is no orphan, and what lies behind the end is no loss.
+        return Ok(verdict);
+    }
     recorded.clear();
     outputs.take(u64::MAX, &mut recorded)?;
     verdict.orphans = recorded.iter().filter(|event| selection.wants(event)).count() as u64;
-    if !session.is_being_written() {
-        inputs.check_end()?;
-        outputs.stream.check_end()?;
-    }
+    inputs.check_end()?;
+    outputs.stream.check_end()?;
     Ok(verdict)
 }
 
@@ -195,7 +208,8 @@ impl Verdict {
                 continue;
             }
             self.different += 1;
-            self.difference.get_or_insert(Difference { cause: *cause, recorded: old, recomputed: new });
+            let after = self.outputs;
+            self.difference.get_or_insert(Difference { cause: *cause, recorded: old, recomputed: new, after });
         }
         self.recorded.add(recorded);
         self.recomputed.add(recomputed);

@@ -14,7 +14,7 @@ use crate::worlds::session::Session;
 
 use super::DemoArguments;
 use crate::cli::Failure;
-use crate::cli::common::{DEMO_MODEL, Gate, Print, create_journal, log_latency, print_outcome};
+use crate::cli::common::{DEMO_MODEL, Gate, Print, Unfinished, log_latency, print_outcome, say};
 
 /// Monday 2024-01-01 00:00 UTC, where every demo begins.
 const START: Nanos = Nanos(1_704_067_200_000_000_000);
@@ -45,17 +45,16 @@ pub(super) fn run(arguments: &DemoArguments) -> Result<(), Failure> {
     let balance = Money::whole(10_000);
     let engine = Engine::new(&config.engine(), gate.oracle(&config)?, &instruments, 1)?;
     let venue = PaperVenue::new(&config.paper, &instruments)?;
-    let journal = match &arguments.journal {
-        Some(directory) => Some(create_journal(directory, &config, &gate, &instruments, None)?),
-        None => None,
-    };
+    let journal = arguments.journal.as_deref();
+    let journal = journal.map(|directory| Unfinished::create(directory, &config, &gate, &instruments));
+    let (unfinished, journal) = journal.transpose()?.unzip();
     let collector = Collector::new(&instruments, balance, "USD");
     let mut session = Session::new(engine, venue, collector, journal);
     if let Some(directory) = &arguments.journal {
         log_latency(&mut session, directory)?;
     }
     if !print.is_json() {
-        println!(
+        say(format_args!(
             "pawl demo: {} synthetic instruments, {} hours of market time, seed {}. Synthetic prices: not evidence of profit.\nA fill costs {} bp, which is more than the rule earns; the gate passes p > {} ({}).\n",
             arguments.instruments,
             arguments.hours,
@@ -63,7 +62,7 @@ pub(super) fn run(arguments: &DemoArguments) -> Result<(), Failure> {
             config.paper.fee_basis_points,
             config.oracle.threshold,
             if arguments.no_gate { "and is off: this is the rule alone" } else { "--no-gate shows the rule alone" }
-        );
+        ))?;
     }
     session.start(balance, START)?;
     let show = std::io::stderr().is_terminal();
@@ -95,6 +94,9 @@ pub(super) fn run(arguments: &DemoArguments) -> Result<(), Failure> {
         eprint!("\r\x1b[K");
     }
     let outcome = session.finish(&instruments)?;
+    if let Some(unfinished) = unfinished {
+        unfinished.keep();
+    }
     print_outcome(&outcome, &instruments, 0, print, events as f64 / working.as_secs_f64())
 }
 

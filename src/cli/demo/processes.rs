@@ -3,14 +3,16 @@
 
 use std::fs::File;
 use std::io::Write;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
 use crate::cli::Failure;
-use crate::cli::common::{DEMO_GOLDEN, DEMO_MODEL};
+use crate::cli::common::{DEMO_GOLDEN, DEMO_MODEL, say};
 
 use super::DemoArguments;
 
@@ -22,7 +24,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 const KEYS: [(&str, &str); 2] =
     [("pawl-engine-key", "pawl-engine-secret"), ("pawl-guardian-key", "pawl-guardian-secret")];
 
-/// A process that does not outlive the demo.
+/// A process that does not outlive the demo, however the demo ends.
 struct Process {
     name: &'static str,
     child: Child,
@@ -30,6 +32,23 @@ struct Process {
 
 impl Process {
     fn start(name: &'static str, command: &mut Command) -> Result<Self, Failure> {
+        let demo = std::process::id();
+        let end_with_the_demo = move || {
+            // SAFETY: two system calls without memory of ours.
+            let (set, parent) =
+                unsafe { (libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGTERM as libc::c_ulong), libc::getppid()) };
+            match set {
+                0 if parent as u32 == demo => Ok(()),
+                // The demo died before the child could ask to hear of it.
+                0 => Err(std::io::Error::from_raw_os_error(libc::ESRCH)),
+                _ => Err(std::io::Error::last_os_error()),
+            }
+        };
+        // A group of its own: Ctrl-C is for the demo, which stops one after the other.
+        command.process_group(0);
+        // SAFETY: between fork and exec the closure only makes system calls that are safe in a signal handler; it
+        // allocates nothing and takes no lock.
+        unsafe { command.pre_exec(end_with_the_demo) };
         let child = command.spawn().map_err(|source| Failure::File {
             verb: "start",
             path: PathBuf::from(format!("pawl {name}")),
@@ -49,11 +68,32 @@ impl Process {
         }
     }
 
+    /// Asks it to stop. Only where it was not found to have ended: its number would be another's.
+    fn ask_to_stop(&self) {
+        // SAFETY: a signal to a child that was not waited for, so its number is still its own.
+        unsafe { libc::kill(self.child.id() as libc::pid_t, libc::SIGTERM) };
+    }
+
+    /// Waits for its end; each word to stop that comes meanwhile is passed on.
+    fn wait(&mut self, signals: &AtomicUsize) -> Result<ExitStatus, Failure> {
+        let mut passed_on = 0;
+        loop {
+            let ended = self.child.try_wait();
+            let ended = ended.map_err(|error| Failure::Ended(format!("cannot wait for {}: {error}", self.name)))?;
+            if let Some(status) = ended {
+                return Ok(status);
+            }
+            while passed_on < signals.load(Ordering::Relaxed) {
+                self.ask_to_stop();
+                passed_on += 1;
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
     /// Asks it to stop, and makes it after a while.
     fn stop(mut self) {
-        let pid = self.child.id() as libc::pid_t;
-        // SAFETY: a signal to a child that was not waited for, so its number is still its own.
-        unsafe { libc::kill(pid, libc::SIGTERM) };
+        self.ask_to_stop();
         let began = Instant::now();
         while began.elapsed() < Duration::from_secs(5) {
             if matches!(self.child.try_wait(), Ok(Some(_))) {
@@ -78,33 +118,32 @@ impl Drop for Process {
 /// A process cannot be started or does not come up, the session does not end in good order, or
 /// engine and venue disagree.
 pub(super) fn run(arguments: &DemoArguments) -> Result<(), Failure> {
+    // Before anything is started: from here on Ctrl-C and SIGTERM end all of it in good order.
+    let signals = crate::cli::run::signals(None)?;
     let folder = Folder::make(arguments.journal.as_deref())?;
     let symbols: Vec<String> = (0..arguments.instruments).map(symbol).collect();
-    println!(
+    say(format_args!(
         "pawl demo: {} synthetic instruments at {SPEED} times their pace, seed {}. Synthetic prices: not evidence of profit.",
         symbols.len(),
         arguments.seed
-    );
-    let (mut venue, url) = start_venue(&folder, arguments.seed, &symbols)?;
+    ))?;
+    let (mut venue, url) = start_venue(&folder, arguments.seed, &symbols, &signals)?;
     write(&folder.0.join("pawl.toml"), configuration(&url, &symbols).as_bytes())?;
     write(&folder.0.join("model.json"), DEMO_MODEL)?;
     write(&folder.0.join("model.golden.json"), DEMO_GOLDEN)?;
-    let mut guardian = start_guardian(&folder)?;
-    println!("  venue, guardian and engine are three processes; {url} is the venue\n");
+    let mut guardian = start_guardian(&folder, &signals)?;
+    say(format_args!("  venue, guardian and engine are three processes; {url} is the venue\n"))?;
     // A demo of no time at all shows the start and the end.
     let seconds = arguments.seconds.max(1).to_string();
     let gate: &[&str] = if arguments.no_gate { &["--no-gate"] } else { &["--model", "model.json"] };
-    let status = pawl(&folder)?
-        .arg("run")
-        .args(gate)
-        .args(["--seconds", &seconds])
-        .stderr(if std::io::IsTerminal::is_terminal(&std::io::stderr()) {
-            Stdio::inherit()
-        } else {
-            folder.log("engine")?.into()
-        })
-        .status()
-        .map_err(|source| Failure::File { verb: "start", path: PathBuf::from("pawl run"), source })?;
+    let mut command = pawl(&folder)?;
+    command.arg("run").args(gate).args(["--seconds", &seconds]);
+    command.stderr(if std::io::IsTerminal::is_terminal(&std::io::stderr()) {
+        Stdio::inherit()
+    } else {
+        folder.log("engine")?.into()
+    });
+    let status = Process::start("run", &mut command)?.wait(&signals)?;
     venue.must_live(&folder.0.join("venue.log"))?;
     guardian.must_live(&folder.0.join("guardian.log"))?;
     let verdict = agreement(&url)?;
@@ -114,10 +153,10 @@ pub(super) fn run(arguments: &DemoArguments) -> Result<(), Failure> {
         let said = std::fs::read_to_string(folder.0.join("engine.log")).unwrap_or_default();
         return Err(Failure::Ended(format!("the engine did not end in good order ({status}) {said}")));
     }
-    println!("\n{verdict}");
+    say(format_args!("\n{verdict}"))?;
     if arguments.journal.is_some() {
         let kept = folder.0.display();
-        println!("kept in {kept}: try `pawl replay {kept} --verify` and `pawl report latency {kept}`");
+        say(format_args!("kept in {kept}: try `pawl replay {kept} --verify` and `pawl report latency {kept}`"))?;
     }
     Ok(())
 }
@@ -199,7 +238,12 @@ fn pawl(folder: &Folder) -> Result<Command, Failure> {
     Ok(command)
 }
 
-fn start_venue(folder: &Folder, seed: u64, symbols: &[String]) -> Result<(Process, String), Failure> {
+fn start_venue(
+    folder: &Folder,
+    seed: u64,
+    symbols: &[String],
+    signals: &AtomicUsize,
+) -> Result<(Process, String), Failure> {
     let mut command = pawl(folder)?;
     command.args(["venue", "--market", "futures", "--symbols", &symbols.join(","), "--seed", &seed.to_string()]);
     command.args(["--speed", &SPEED.to_string(), "--taker-fee", "1", "--maker-fee", "1", "--ready-file", "ready.json"]);
@@ -207,7 +251,7 @@ fn start_venue(folder: &Folder, seed: u64, symbols: &[String]) -> Result<(Proces
     command.stdout(Stdio::null()).stderr(log);
     let mut venue = Process::start("venue", &mut command)?;
     let ready = folder.0.join("ready.json");
-    wait_for(&mut venue, &folder.0.join("venue.log"), || {
+    wait_for(&mut venue, &folder.0.join("venue.log"), signals, || {
         let text = std::fs::read_to_string(&ready).ok()?;
         let found: Value = serde_json::from_str(&text).ok()?;
         let url = found["url"].as_str().or(found["rest"].as_str())?;
@@ -216,27 +260,35 @@ fn start_venue(folder: &Folder, seed: u64, symbols: &[String]) -> Result<(Proces
     .map(|url| (venue, url))
 }
 
-fn start_guardian(folder: &Folder) -> Result<Process, Failure> {
+fn start_guardian(folder: &Folder, signals: &AtomicUsize) -> Result<Process, Failure> {
     let mut command = pawl(folder)?;
     command.args(["guardian", "run", "--config", "pawl.toml"]);
     let (log, output) = (folder.log("guardian")?, folder.0.join("guardian.log"));
     command.stdout(Stdio::null()).stderr(log);
     let mut guardian = Process::start("guardian", &mut command)?;
     let events = folder.0.join("state").join("guardian-events.jsonl");
-    wait_for(&mut guardian, &output, || {
+    wait_for(&mut guardian, &output, signals, || {
         let text = std::fs::read_to_string(&events).ok()?;
         text.contains("guardian-started").then_some(())
     })?;
     Ok(guardian)
 }
 
-fn wait_for<T>(process: &mut Process, log: &Path, mut ready: impl FnMut() -> Option<T>) -> Result<T, Failure> {
+fn wait_for<T>(
+    process: &mut Process,
+    log: &Path,
+    signals: &AtomicUsize,
+    mut ready: impl FnMut() -> Option<T>,
+) -> Result<T, Failure> {
     let began = Instant::now();
     loop {
         if let Some(found) = ready() {
             return Ok(found);
         }
         process.must_live(log)?;
+        if signals.load(Ordering::Relaxed) > 0 {
+            return Err(Failure::Ended("stopped before the engine was started".into()));
+        }
         if began.elapsed() > PATIENCE {
             let said = std::fs::read_to_string(log).unwrap_or_default();
             return Err(Failure::Ended(format!("{} did not come up within {PATIENCE:?}:\n{said}", process.name)));

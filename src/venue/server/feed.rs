@@ -26,9 +26,16 @@ pub enum FeedError {
 }
 
 enum Origin {
-    Synthetic { market: Box<SyntheticMarket>, factors: Vec<i64> },
+    Synthetic {
+        market: Box<SyntheticMarket>,
+        factors: Vec<i64>,
+    },
     Files(Box<Source>),
-    Journal(Box<StreamReader>),
+    /// `growing` where a process was writing it: then its end is not to be judged.
+    Journal {
+        stream: Box<StreamReader>,
+        growing: bool,
+    },
 }
 
 /// Market events in the order of time.
@@ -89,8 +96,9 @@ impl Feed {
             .iter()
             .map(|spec| Symbol::seen(&spec.symbol, spec.tick_size, spec.lot_step))
             .collect::<Result<_, _>>()?;
-        let stream = session.stream(StreamName::Input)?;
-        Ok((Self::new(Origin::Journal(Box::new(stream)), &symbols, speed), symbols))
+        let growing = session.is_being_written();
+        let stream = Box::new(session.stream(StreamName::Input)?);
+        Ok((Self::new(Origin::Journal { stream, growing }, &symbols, speed), symbols))
     }
 
     fn new(origin: Origin, symbols: &[Symbol], speed: f64) -> Self {
@@ -179,7 +187,14 @@ impl Feed {
             let event = match &mut self.origin {
                 Origin::Synthetic { market, factors } => market.next().map(|event| scale(event, factors)),
                 Origin::Files(source) => source.next_event().transpose()?,
-                Origin::Journal(stream) => stream.next_event().transpose()?,
+                Origin::Journal { stream, growing } => {
+                    let event = stream.next_event().transpose()?;
+                    if event.is_none() && !std::mem::replace(growing, true) {
+                        // Once: a market that stands still behind a hole would look like one that is over.
+                        stream.check_end()?;
+                    }
+                    event
+                }
             };
             match event {
                 Some(event) if !matches!(event.kind, EventKind::Quote | EventKind::Trade) => {}
