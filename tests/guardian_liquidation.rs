@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use pawl::core::{InstrumentTable, Price, Qty, Side, Span};
+use pawl::core::{ContractKind, InstrumentSpec, InstrumentTable, Money, Price, Qty, Side, Span};
 use pawl::guardian::Goal;
 use pawl::guardian::desk::{CloseKind, CloseOrder, Desk, DeskOrder, DeskReply, DeskRequest};
 use pawl::guardian::liquidation::{Liquidation, Note, Step, excess};
@@ -37,6 +37,10 @@ struct BadDesk {
     held: [i64; INSTRUMENTS],
     entries: Vec<(u64, usize, i64)>,
     protective: Vec<(u64, usize)>,
+    /// Spot: orders that rest far away; what they would sell cannot be sold otherwise.
+    locking: Vec<(u64, usize, i64)>,
+    /// One of them, sent right after the open orders were read.
+    surprise: Option<(usize, i64)>,
     known: BTreeMap<String, i64>,
     late: Vec<(u64, CloseOrder)>,
     next_order: u64,
@@ -58,6 +62,8 @@ impl BadDesk {
             held,
             entries: Vec::new(),
             protective: Vec::new(),
+            locking: Vec::new(),
+            surprise: None,
             known: BTreeMap::new(),
             late: Vec::new(),
             next_order: 1,
@@ -131,6 +137,11 @@ impl BadDesk {
 
     fn close(&mut self, order: &CloseOrder) -> DeskReply {
         assert!(order.qty.is_positive());
+        let index = order.instrument.index();
+        let locked: i64 = self.locking.iter().filter(|(_, at, _)| *at == index).map(|(.., units)| units).sum();
+        if locked > 0 && order.qty.units() > self.held[index].abs() - locked {
+            return DeskReply::Refused("Account has insufficient balance for requested action.".into());
+        }
         if matches!(order.kind, CloseKind::Ioc(_)) && (self.refuses_ioc || self.strikes(10)) {
             return DeskReply::Refused("order type not permitted while the market is reserved".into());
         }
@@ -178,8 +189,14 @@ impl Desk for BadDesk {
                     client_id: order.to_string(),
                     protective,
                 };
-                let entries = self.entries.iter().map(|(id, instrument, _)| order(*instrument, *id, false));
-                DeskReply::Orders(entries.chain(self.protective.iter().map(|(id, at)| order(*at, *id, true))).collect())
+                let entries = self.entries.iter().chain(&self.locking);
+                let entries = entries.map(|(id, instrument, _)| order(*instrument, *id, false));
+                let protective = self.protective.iter().map(|(id, at)| order(*at, *id, true));
+                let found = entries.chain(protective).collect();
+                if let Some((instrument, units)) = self.surprise.take() {
+                    self.locking.push((800, instrument, units));
+                }
+                DeskReply::Orders(found)
             }
             DeskRequest::Positions => {
                 let mut held = Box::new([Qty::ZERO; MAX_INSTRUMENTS]);
@@ -193,6 +210,7 @@ impl Desk for BadDesk {
             }
             DeskRequest::Cancel(_, order) => {
                 self.entries.retain(|(id, ..)| id.to_string() != *order);
+                self.locking.retain(|(id, ..)| id.to_string() != *order);
                 self.protective.retain(|(id, _)| id.to_string() != *order);
                 DeskReply::Cancelled
             }
@@ -355,6 +373,105 @@ fn what_the_engine_sold_while_it_was_being_fenced_is_not_sold_again() {
     assert!(fenced, "flat cannot be proved while the engine may send");
     assert!(reads_after >= 2, "flat is two reads of orders that were made after the fence");
     assert_eq!(desk.held, [0; INSTRUMENTS]);
+}
+
+#[test]
+fn an_order_that_was_not_seen_and_locks_what_is_to_be_sold_is_found_and_cancelled() {
+    let mut desk = BadDesk::new(1, 0, [lots(300).units(), 0, 0]);
+    desk.surprise = Some((0, lots(100).units()));
+    let mut machine = run(&mut desk, Goal::Flat, Qty::ZERO, vec![]);
+    assert_eq!(desk.held, [0; INSTRUMENTS]);
+    assert!(desk.locking.is_empty());
+    let notes = machine.take_notes();
+    let refused = |note: &&Note| matches!(note, Note::Trouble(text) if text.contains("insufficient"));
+    assert_eq!(notes.iter().filter(refused).count(), 1, "{notes:?}");
+}
+
+#[test]
+fn on_spot_orders_are_read_again_once_the_engine_is_fenced() {
+    let spot = |spec: InstrumentSpec| {
+        let point_value = Money::from_units(spec.point_size.units());
+        InstrumentSpec { contract: ContractKind::Spot, point_value, ..spec }
+    };
+    let table = InstrumentTable::new(specs(INSTRUMENTS).into_iter().map(spot)).unwrap();
+    let mut desk = BadDesk::new(1, 0, [lots(3000).units(), 0, 0]);
+    desk.surprise = Some((0, lots(100).units()));
+    let mut machine = Liquidation::new(&LiquidationParams::default(), Qty::ZERO, &table, 7, false);
+    machine.pursue(Goal::Flat, desk.now);
+    let mut fenced = false;
+    loop {
+        match machine.next(desk.now, fenced) {
+            Step::Ask(request) => {
+                let reply = desk.ask(&request);
+                machine.answer(reply, desk.now);
+            }
+            Step::Wait(until) => desk.pass(until),
+            Step::AwaitFence => fenced = true,
+            Step::Done => break,
+        }
+    }
+    assert!(desk.held == [0; INSTRUMENTS] && desk.locking.is_empty());
+    assert_eq!(
+        machine.take_notes(),
+        [Note::Closed(pawl::core::InstrumentId(0), Qty::whole(30))],
+        "nothing was refused"
+    );
+}
+
+/// What the machine asks of a desk on which `held` of the first instrument is open for a minute, whatever it sends.
+fn asked_in_a_minute(held: Qty, mut close: impl FnMut(&DeskRequest) -> DeskReply) -> Vec<DeskRequest> {
+    let mut machine = Liquidation::new(&LiquidationParams::default(), Qty::ZERO, &table(), 7, false);
+    let (mut now, mut asked) = (MILLISECOND, Vec::new());
+    machine.pursue(Goal::Flat, now);
+    while now < 60_000 * MILLISECOND {
+        match machine.next(now, true) {
+            Step::Ask(request) => {
+                now += MILLISECOND;
+                let reply = match &request {
+                    DeskRequest::Orders => DeskReply::Orders(vec![]),
+                    DeskRequest::Positions => {
+                        let mut positions = Box::new([Qty::ZERO; MAX_INSTRUMENTS]);
+                        positions[0] = held;
+                        DeskReply::Positions(positions)
+                    }
+                    DeskRequest::Touch(_) => {
+                        DeskReply::Touch { bid: Price::from_units(109_999_000), ask: Price::from_units(110_001_000) }
+                    }
+                    other => close(other),
+                };
+                asked.push(request);
+                machine.answer(reply, now);
+            }
+            Step::Wait(until) => now = until,
+            other => panic!("{other:?}"),
+        }
+    }
+    asked
+}
+
+#[test]
+fn what_is_refused_for_another_reason_does_not_ask_for_the_orders_again_and_again() {
+    let asked = asked_in_a_minute(Qty::whole(3), |_| DeskReply::Refused("Market is closed.".into()));
+    let count = |wanted: fn(&DeskRequest) -> bool| asked.iter().filter(|request| wanted(request)).count();
+    let (orders, closes) =
+        (count(|request| *request == DeskRequest::Orders), count(|request| matches!(request, DeskRequest::Close(_))));
+    assert!((40..120).contains(&closes), "about once a second, found {closes}");
+    assert!((5..30).contains(&orders), "the dearest question of all, found {orders}");
+}
+
+#[test]
+fn a_close_that_lapsed_behind_a_lost_reply_is_followed_by_a_wider_one() {
+    let asked = asked_in_a_minute(Qty::whole(3), |request| match request {
+        DeskRequest::Close(_) => DeskReply::Unknown("502".into()),
+        DeskRequest::Query(..) => DeskReply::Order { done: true, executed: Qty::ZERO },
+        other => panic!("{other:?}"),
+    });
+    let price = |request: &DeskRequest| match request {
+        DeskRequest::Close(CloseOrder { kind: CloseKind::Ioc(price), .. }) => Some(*price),
+        _ => None,
+    };
+    let prices: Vec<Price> = asked.iter().filter_map(price).take(4).collect();
+    assert!(prices.len() == 4 && prices.is_sorted_by(|one, next| next < one), "{prices:?}");
 }
 
 #[test]

@@ -176,7 +176,10 @@ fn spot_with(params: &OmsParams, base: &str, money: &str) -> Desk {
 }
 
 fn inventory(desk: &mut Desk, round: u64, free: &str) {
-    desk.venue(EventKind::InventoryReport, &InventoryReport { round, free: qty(free), locked: Qty::ZERO });
+    desk.venue(
+        EventKind::InventoryReport,
+        &InventoryReport { round, free: qty(free), locked: Qty::ZERO, moved: Qty::ZERO },
+    );
 }
 
 #[test]
@@ -422,6 +425,17 @@ fn what_its_owner_takes_away_is_no_short_position_to_be_bought_back() {
     let round = asked(&desk.venue(EventKind::Link, &link(LinkState::Up)));
     inventory(&mut desk, round, "2.5");
     assert!(alerts(&done(&mut desk, round)).is_empty(), "told once");
+}
+
+#[test]
+fn what_its_owner_brings_is_no_position_to_be_sold() {
+    let mut desk = spot_with(&OmsParams::default(), "3", "1000");
+    let brought = InventoryReport { round: 0, free: Qty::ZERO, locked: Qty::ZERO, moved: qty("2") };
+    desk.venue(EventKind::InventoryReport, &brought);
+    let round = asked(&desk.venue(EventKind::Link, &link(LinkState::Up)));
+    inventory(&mut desk, round, "5");
+    assert!(alerts(&done(&mut desk, round)).is_empty(), "it was told");
+    assert!(desk.oms.open_lots().is_zero());
 }
 
 #[test]

@@ -115,7 +115,7 @@ fn order_bytes_allocate_nothing() {
         while let Some(request) = protocol.next_request(Nanos(1)) {
             ids.push(request.to_vec());
         }
-        // Logon is request 1 and the subscription 2 (after it), or the subscription is the first.
+        // The time is asked first, then the session is logged on and subscribed to, or subscribed to at once.
         for id in 1..=3 {
             let answer = format!(r#"{{"id":{id},"status":200,"result":{{"serverTime":1}}}}"#);
             protocol.on_text(answer.as_bytes(), Nanos(1), &mut |_: Event| {});

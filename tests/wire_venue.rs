@@ -10,7 +10,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use pawl::core::payload::{
     AccountReport, Fee, Fill, InventoryReport, Link, LinkChannel, LinkState, OpenOrderReport, OrderAck, OrderDone,
-    OrderReject, OrderRole, Quote, Reconciled, Submit, TimeInForce,
+    OrderReject, OrderRole, PositionReport, Quote, Reconciled, Submit, TimeInForce,
 };
 use pawl::core::{
     Event, EventKind, InstrumentId, InstrumentTable, Money, Nanos, OrderId, Payload, Price, Qty, Side, Span,
@@ -174,27 +174,29 @@ struct Desk {
 
 impl Desk {
     fn new(venue: &Venue, market: Market, hmac: bool) -> Self {
+        Self::at(venue, venue.endpoints(market), market, hmac)
+    }
+
+    fn at(venue: &Venue, endpoints: Endpoints, market: Market, hmac: bool) -> Self {
         let mut orders = OrderParams::new(market, "USDT");
         orders.answer_timeout = Span::seconds(20);
-        let params = GatewayParams {
-            endpoints: venue.endpoints(market),
-            orders,
-            root_certificate: None,
-            clock: wall_clock,
-            seed: 1,
-        };
+        let params = GatewayParams { endpoints, orders, root_certificate: None, clock: wall_clock, seed: 1 };
         let gateway = OrderGateway::new(params, credentials(hmac), instruments(venue, market).1, None).unwrap();
         Self { gateway, events: Vec::new(), orders: 0 }
     }
 
     /// Connected, logged on, reconciled.
     fn ready(venue: &Venue, market: Market, hmac: bool) -> Self {
-        let mut desk = Self::new(venue, market, hmac);
+        Self::new(venue, market, hmac).reconciled()
+    }
+
+    fn reconciled(mut self) -> Self {
+        let desk = &mut self;
         desk.until("up", |events| events.iter().any(|event| is_link(event, LinkChannel::Orders, LinkState::Up)));
         assert!(is_link(&desk.events[0], LinkChannel::Orders, LinkState::Down), "nothing is trusted before");
         desk.command(&Reconciled { round: 1, orders: 0 }, EventKind::Reconcile);
         desk.until("reconciled", |events| count(events, EventKind::Reconciled) == 1);
-        desk
+        self
     }
 
     fn poll(&mut self) {
@@ -299,7 +301,8 @@ fn a_lost_stream_begins_again_with_a_gap() {
 fn a_silent_stream_is_given_up_though_it_answers_pings() {
     let venue = Venue::start(|params| {
         // It upgrades and pings, and has nothing to say: no symbol of ours is traded there.
-        params.care.ping = Span::millis(100);
+        // More pongs than five a second it would not take.
+        params.care.ping = Span::millis(400);
     });
     let params = FeedParams {
         endpoints: Endpoints { quotes: format!("ws://{}/ws", venue.address), ..venue.endpoints(Market::Spot) },
@@ -432,9 +435,55 @@ fn futures_report_positions_and_trade_over_the_private_stream() {
     let (order, _) = desk.submit(Side::Buy, above, "0.01", TimeInForce::Ioc);
     let told = desk.until_order(order, EventKind::Fee);
     assert_eq!(told[0].kind, EventKind::OrderAccepted);
-    desk.until("a position", |events| {
-        events.iter().any(|event| event.kind == EventKind::PositionReport && event.payload[1] as i64 > 0)
-    });
+    let held = |event: &&Event| event.kind == EventKind::PositionReport && event.payload[1] as i64 > 0;
+    desk.until("a position", |events| events.iter().any(|event| held(&event)));
+    let report = desk.events.iter().find(held).map(PositionReport::of).unwrap();
+    assert!(report.entry.is_positive() && report.entry <= above, "{report:?}");
+    // The same by a question, and by HTTP: the venue writes an average with more digits than we have.
+    desk.events.clear();
+    desk.command(&Reconciled { round: 2, orders: 0 }, EventKind::Reconcile);
+    desk.until("reconciled", |events| count(events, EventKind::Reconciled) == 1);
+    let asked = desk.events.iter().find(held).map(PositionReport::of).unwrap();
+    assert_eq!(
+        (asked.round, asked.entry.units().abs_diff(report.entry.units()) <= 1),
+        (2, true),
+        "{asked:?} {report:?}"
+    );
+    let mut rest = rest(&venue, Market::UsdMFutures);
+    assert!(!rest.is_in_hedge_mode().unwrap());
+    let positions = rest.positions().unwrap();
+    assert_eq!((positions.len(), positions[0].entry_price, positions[0].unreadable), (1, asked.entry, false));
+    assert_eq!(rest.account().unwrap().margin_in("USDT").map(|margin| margin.wallet.is_positive()), Some(true));
+    assert_eq!(desk.gateway.counters().bad_frames, 0);
+}
+
+#[test]
+fn account_events_of_an_unsplit_host_are_heard_too() {
+    let venue = Venue::start(|params| params.market = server::Market::Futures);
+    let endpoints = venue.endpoints(Market::UsdMFutures);
+    // As the venue's test network is: no `/private`, the key in the path.
+    let unsplit = Endpoints { private: endpoints.quotes.clone(), ..endpoints };
+    assert!(unsplit.account_events("KEY").ends_with("/ws/KEY"));
+    let mut desk = Desk::at(&venue, unsplit, Market::UsdMFutures, false).reconciled();
+    let (above, ..) = prices(&venue, Market::UsdMFutures);
+    let (order, _) = desk.submit(Side::Buy, above, "0.01", TimeInForce::Ioc);
+    desk.until_order(order, EventKind::Fee);
+}
+
+#[test]
+fn a_clock_that_is_wrong_by_seconds_costs_no_second_connection() {
+    for market in [Market::Spot, Market::UsdMFutures] {
+        let venue = Venue::start(|params| {
+            params.faults.clock_skew_ms = -3_000;
+            if market == Market::UsdMFutures {
+                params.market = server::Market::Futures;
+            }
+        });
+        let mut desk = Desk::new(&venue, market, false);
+        desk.until("up", |events| events.iter().any(|event| is_link(event, LinkChannel::Orders, LinkState::Up)));
+        assert_eq!((desk.gateway.last_failure(), desk.gateway.trouble()), (None, None), "{market:?}");
+        assert!((-4_000_000_000..=-2_000_000_000).contains(&desk.gateway.clock_offset().0));
+    }
 }
 
 #[test]

@@ -227,6 +227,11 @@ fn reset(config: &Config, reason: &str, accept_positions: bool, new_reference: b
                     None => std::thread::sleep(Duration::from_millis(50)),
                 }
             }
+            // Done later it would surprise whoever is told now that it was not.
+            request.withdraw(state);
+            if request.answer(state).is_some_and(|answer| answer.cleared) {
+                return print("cleared by the running guardian");
+            }
             Err(Failure::Usage(
                 "not cleared: a guardian holds the state folder and does not answer; is it stopped?".into(),
             ))
@@ -266,6 +271,8 @@ fn reset_alone(config: &Config, store: &Store, request: &ResetRequest) -> Result
     EventLog::open(state).and_then(|mut log| log.append(&event, true)).map_err(file)?;
     let mut memory = store.recall();
     memory.ledger.level = Level::Active;
+    // The next latch has another number, even where a full disk kept the ledger from being saved.
+    memory.ledger.latches = memory.ledger.latches.max(latch::check(state).number());
     if request.new_reference || memory.damaged.is_some() {
         (memory.ledger.day, memory.ledger.peak) = (None, None);
     }

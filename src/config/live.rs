@@ -116,7 +116,7 @@ pub struct LiveParams {
     pub on_stop: OnStop,
     /// How long the end may take before the session stops as it is.
     pub stop_timeout: Span,
-    /// Market data older than this means a dead stream: it is connected anew.
+    /// A market stream without data for this long is asked for a sign of life; a dead one is connected anew.
     pub stale_after: Span,
     /// Moved to `[threads]`: read, so that sessions recorded before replay, and refused by `pawl run`.
     #[serde(skip_serializing)]

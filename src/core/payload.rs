@@ -216,6 +216,9 @@ pub struct InventoryReport {
     pub free: Qty,
     /// Locked in open orders.
     pub locked: Qty,
+    /// Deposited (above zero) or withdrawn: what its owner moved. Not zero only in a report of that and nothing else, whose
+    /// other figures mean nothing.
+    pub moved: Qty,
 }
 
 /// Cash of the account, in its own currency.
@@ -464,7 +467,7 @@ payloads! {
     Fee { order, execution, amount, base }
     Link { channel, state, connections }
     PositionReport { round, signed_units, entry }
-    InventoryReport { round, free, locked }
+    InventoryReport { round, free, locked, moved }
     AccountReport { round, free, locked, equity }
     OpenOrderReport { round, order, remaining, filled }
     Reconciled { round, orders }

@@ -6,6 +6,9 @@
 //! it, and every open order is an entry (an order locks what a close would sell). Futures: positions are
 //! the venue's, closes are reduce-only, and orders that can only reduce are protective.
 
+mod budget;
+mod reading;
+
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
@@ -17,12 +20,14 @@ use crate::core::payload::Quote;
 use crate::core::{InstrumentId, InstrumentSpec, InstrumentTable, Money, Nanos, Price, Qty, Span};
 use crate::snapshot::{MAX_INSTRUMENTS, monotonic_ns};
 use crate::venue::binance::endpoints::{Endpoints, Market};
-use crate::venue::binance::rest::{Credentials, NewOrder, Rest, RestError, RestParams, SymbolInfo};
+use crate::venue::binance::errors::CLOCK;
+use crate::venue::binance::rest::{Credentials, HEDGE_MODE, NewOrder, Rest, RestError, RestParams, SymbolInfo};
 use crate::venue::binance::sign::{KeyError, Secret, SecretError, Signer};
+
+pub(super) use budget::{Pace, time_for};
 
 use super::cash::{CashBook, CashMark};
 use super::desk::{CloseKind, Desk, DeskOrder, DeskReply, DeskRequest};
-use super::observation::VenueFacts;
 use super::params::GuardianParams;
 
 /// Why there is no session.
@@ -45,6 +50,9 @@ pub enum SessionError {
         /// What the system said.
         source: std::io::Error,
     },
+    /// An account that cannot be watched as it is.
+    #[error("guardian: expected an account in one-way mode, found {HEDGE_MODE}")]
+    HedgeMode,
     /// The account cannot be measured in one currency.
     #[error("guardian: expected symbols with one quote asset, found {0:?}: an account is measured in one currency")]
     Currencies(Vec<String>),
@@ -140,12 +148,15 @@ impl SessionPlan {
         Ok(Rest::new(&params, self.market, Some(Credentials { api_key, signer }))?)
     }
 
-    /// Asks the venue for the grids of the symbols.
+    /// Asks the venue for the grids of the symbols, and whether the account holds one position a symbol.
     ///
     /// # Errors
-    /// The venue does not answer, or does not list one.
+    /// The venue does not answer, or does not list one; or the account is in hedge mode.
     pub fn learn(&self, client: &mut Rest) -> Result<Vec<KnownSymbol>, SessionError> {
         client.sync_clock(3)?;
+        if client.is_in_hedge_mode()? {
+            return Err(SessionError::HedgeMode);
+        }
         let symbols: Vec<&str> = self.symbols.iter().map(String::as_str).collect();
         let rules = client.exchange_info(&symbols)?;
         let known = |symbol: SymbolInfo| KnownSymbol { spec: symbol.spec(), base_asset: symbol.base_asset };
@@ -175,17 +186,18 @@ pub struct BinanceSession {
     reads: u64,
     synced_ns: u64,
     ahead_ns: Option<i64>,
+    /// The venue has told its time: what is signed carries it.
+    knows_time: bool,
+    asked_time_ns: u64,
     cash: CashBook,
+    /// Weight of what was asked.
+    spent: u32,
+    /// The venue wants to hear nothing before this.
+    quiet_until_ns: u64,
 }
 
-/// Executions of a symbol asked for at once.
-const MOST_TRADES: u16 = 500;
-/// Changes of a futures wallet asked for at once.
-const MOST_INCOME: u16 = 1000;
-/// Reads of an account that trades before one of them must have found it still.
-const STILL_TRIES: u32 = 5;
-/// The venue's clock is compared this often.
-const SYNC_EVERY: Span = Span::seconds(10);
+/// A venue that has not told its time yet is asked for it this often, between questions that matter more.
+const ASK_TIME_AGAIN: Span = Span::seconds(1);
 
 impl BinanceSession {
     /// A session that knows its symbols.
@@ -197,6 +209,7 @@ impl BinanceSession {
         dust: Money,
     ) -> Self {
         Self {
+            cash: new_book(plan.market, &symbols, Money::ZERO),
             plan: plan.clone(),
             client,
             symbols,
@@ -205,14 +218,17 @@ impl BinanceSession {
             reads: 0,
             synced_ns: 0,
             ahead_ns: None,
-            cash: CashBook::new(plan.market, plan.symbols.len(), Money::ZERO),
+            knows_time: false,
+            asked_time_ns: 0,
+            spent: 0,
+            quiet_until_ns: 0,
         }
     }
 
     /// Accounts for the cash from where an earlier session stood, so that what moved in between is found; or, where
     /// nothing is remembered, from now on, beside the `transfers` that were found before.
     pub(super) fn account_from(&mut self, mark: Option<CashMark>, transfers: Money) {
-        self.cash = CashBook::new(self.plan.market, self.plan.symbols.len(), transfers);
+        self.cash = new_book(self.plan.market, &self.symbols, transfers);
         if let Some(mark) = mark {
             self.cash.go_on(mark, &self.plan.symbols);
         }
@@ -223,108 +239,20 @@ impl BinanceSession {
         self.cash.mark(&self.plan.symbols)
     }
 
-    /// Reads the account: equity, positions, orders, prices, the venue's clock.
-    ///
-    /// # Errors
-    /// Any part of it that is missing: half a read is none.
-    pub fn facts(&mut self, touches: &Touches) -> Result<VenueFacts, RestError> {
-        let began_ns = monotonic_ns();
-        if self.synced_ns == 0 || began_ns.saturating_sub(self.synced_ns) >= SYNC_EVERY.0 {
-            self.ahead_ns = Some(self.client.sync_clock(1)?);
-            self.synced_ns = began_ns.max(1);
-        }
-        let mut quotes = Vec::with_capacity(self.symbols.len());
-        for symbol in &self.symbols {
-            quotes.push(self.client.book_ticker(&symbol.spec.symbol)?);
-        }
-        if let Ok(mut touches) = touches.lock() {
-            let now = monotonic_ns();
-            touches.iter_mut().zip(&quotes).for_each(|(touch, quote)| *touch = Some((quote.bid, quote.ask, now)));
-        }
-        let mut entry_orders = 0;
-        for order in self.open_orders()? {
-            entry_orders += u32::from(!order.protective);
-        }
-        let (positions, balance, equity) = self.explained_account(&quotes)?;
-        self.reads += 1;
-        Ok(VenueFacts {
-            number: self.reads,
-            began_ns,
-            equity,
-            balance,
-            nothing_held: positions
-                .iter()
-                .zip(&quotes)
-                .enumerate()
-                .all(|(index, (held, quote))| self.is_dust(index, *held, quote)),
-            positions: widened(&positions),
-            entry_orders,
-            transfers: self.cash.total(),
-            clock_ahead_ns: self.ahead_ns,
-        })
-    }
-
-    /// The account, read while its cash stood still, so that every change of it can be explained.
-    fn explained_account(&mut self, quotes: &[Quote]) -> Result<(Vec<Qty>, Money, Money), RestError> {
-        let mut account = self.account(quotes)?;
-        for _ in 0..STILL_TRIES {
-            if self.cash.is_explained(account.1) {
-                self.find_transfers()?;
-                if self.cash.is_open(self.client.venue_now()) {
-                    let reason = "a wallet that moved, and no list yet that says why".to_owned();
-                    return Err(RestError::Unexpected { path: "income".into(), reason });
-                }
-                return Ok(account);
-            }
-            let mut trades = Vec::with_capacity(self.symbols.len());
-            for symbol in &self.symbols {
-                trades.push(self.client.trades(&symbol.spec.symbol, MOST_TRADES)?);
-            }
-            let again = self.account(quotes)?;
-            if again.1 == account.1 {
-                let (full, now) = (usize::from(MOST_TRADES), self.client.venue_now());
-                let quote = self.symbols.first().map_or("", |symbol| symbol.spec.currency.as_str());
-                self.cash.explain(again.1, quote, &trades, full, now);
-            }
-            account = again;
-        }
-        let reason = "an account that did not stand still while it was read".to_owned();
-        Err(RestError::Unexpected { path: "account".into(), reason })
-    }
-
-    /// Futures: asks the venue what moved the wallet, when something did that no execution explains.
-    fn find_transfers(&mut self) -> Result<(), RestError> {
-        let Some(since) = self.cash.question(self.client.venue_now()) else { return Ok(()) };
-        match self.client.income(since, MOST_INCOME) {
-            // A full list may lack the latest.
-            Ok(list) if list.len() >= usize::from(MOST_INCOME) => Ok(()),
-            Ok(list) => {
-                let quote = self.symbols.first().map_or("", |symbol| symbol.spec.currency.as_str());
-                self.cash.learn(quote, &list);
-                Ok(())
-            }
-            Err(error) => {
-                self.cash.ask_again();
-                Err(error)
-            }
-        }
-    }
-
     /// Positions, balance and equity.
     fn account(&mut self, quotes: &[Quote]) -> Result<(Vec<Qty>, Money, Money), RestError> {
         let account = self.client.account()?;
         let unreadable = |what: &str| RestError::Unexpected { path: "account".into(), reason: what.to_owned() };
         let quote_asset = self.symbols.first().map_or("", |symbol| symbol.spec.currency.as_str());
+        if self.plan.market == Market::UsdMFutures {
+            let margin =
+                account.margin_in(quote_asset).ok_or_else(|| unreadable(&format!("no balance of {quote_asset}")))?;
+            return Ok((self.futures_positions()?, margin.wallet, margin.equity));
+        }
         let ours =
             |asset: &String| asset == quote_asset || self.symbols.iter().any(|symbol| symbol.base_asset == *asset);
         if let Some(asset) = account.unreadable.iter().find(|asset| ours(asset)) {
             return Err(unreadable(&format!("a balance of {asset} that is no number of ours")));
-        }
-        if self.plan.market == Market::UsdMFutures {
-            let (Some(equity), Some(wallet)) = (account.equity, account.wallet) else {
-                return Err(unreadable("no equity"));
-            };
-            return Ok((self.futures_positions()?, wallet, equity));
         }
         let owned = |asset: &str| {
             let found = account.balances.iter().find(|balance| balance.asset == asset);
@@ -354,6 +282,10 @@ impl BinanceSession {
         for position in found {
             // Positions in symbols that are not watched are not the guardian's.
             if let Some(index) = self.symbols.iter().position(|symbol| symbol.spec.symbol == position.symbol) {
+                if position.unreadable {
+                    let reason = format!("a position of {} that is no number of ours", position.symbol);
+                    return Err(RestError::Unexpected { path: "positions".into(), reason });
+                }
                 held[index] = position.signed_qty;
             }
         }
@@ -428,8 +360,13 @@ impl BinanceSession {
 
     /// Keeps the connection open and warm.
     pub fn keep_warm(&mut self) {
+        if self.silence() > Span::ZERO {
+            return;
+        }
         // A failure shows at the next question that matters.
-        let _ = self.client.sync_clock(1);
+        if let Err(error) = self.sync() {
+            self.heed(&error);
+        }
     }
 
     /// Futures: arms the venue's own dead-man switch for every symbol; zero disarms. Spot has none.
@@ -441,7 +378,12 @@ impl BinanceSession {
             return Ok(());
         }
         for symbol in &self.symbols {
-            self.client.countdown_cancel_all(&symbol.spec.symbol, after)?;
+            self.spent += budget::Weights::of(self.plan.market).countdown;
+            let armed = self.client.countdown_cancel_all(&symbol.spec.symbol, after);
+            if let Err(error) = armed {
+                self.heed(&error);
+                return Err(error);
+            }
         }
         Ok(())
     }
@@ -490,7 +432,18 @@ impl BinanceSession {
 
 impl Desk for BinanceSession {
     fn ask(&mut self, request: &DeskRequest) -> DeskReply {
+        let now = monotonic_ns();
+        if !self.knows_time && now.saturating_sub(self.asked_time_ns) >= ASK_TIME_AGAIN.0 {
+            self.asked_time_ns = now;
+            // Where it is not told, our own may still be good.
+            let _ = self.sync();
+        }
         self.reply(request).unwrap_or_else(|error| match error {
+            // A clock was stepped. Certainly not done; what is signed next carries the venue's time of now.
+            RestError::Refused { code: CLOCK, .. } => {
+                let _ = self.sync();
+                DeskReply::NotSent(error.to_string())
+            }
             RestError::Refused { .. } => DeskReply::Refused(error.to_string()),
             RestError::Limited { retry_after, .. } => DeskReply::Limited(retry_after),
             RestError::NoAnswer { sent: false, .. } | RestError::NoKey { .. } => DeskReply::NotSent(error.to_string()),
@@ -499,8 +452,16 @@ impl Desk for BinanceSession {
     }
 }
 
+fn new_book(market: Market, symbols: &[KnownSymbol], total: Money) -> CashBook {
+    let quote = symbols.first().map_or("", |symbol| symbol.spec.currency.as_str());
+    CashBook::new(market, quote, symbols.iter().map(|symbol| symbol.base_asset.clone()).collect(), total)
+}
+
 fn widened(positions: &[Qty]) -> [Qty; MAX_INSTRUMENTS] {
     let mut wide = [Qty::ZERO; MAX_INSTRUMENTS];
     wide.iter_mut().zip(positions).for_each(|(slot, held)| *slot = *held);
     wide
 }
+
+#[cfg(test)]
+mod tests;

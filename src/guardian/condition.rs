@@ -179,7 +179,7 @@ fn in_percent(part: i128, whole: i64) -> Figure {
 impl Guard {
     /// The lower of what engine and venue say, as far as either says anything.
     fn worse_equity(&self, o: &Observation<'_>) -> Option<Money> {
-        let (engine, venue) = (self.engine_equity(o), o.venue.map(|facts| facts.equity));
+        let (engine, venue) = (self.engine_equity(o), o.venue.map(VenueFacts::own_equity));
         match (engine, venue) {
             (Some(engine), Some(venue)) => Some(engine.min(venue)),
             (one, other) => one.or(other),
@@ -238,8 +238,9 @@ impl Guard {
     fn equity_disagreement(&self, p: &GuardianParams, o: &Observation<'_>) -> Reading {
         let limit = p.equity_disagreement.limit;
         let (Some(engine), Some(facts)) = (self.engine_equity(o), o.venue) else { return Reading::fine() };
-        let apart = (i128::from(engine.units()) - i128::from(facts.equity.units())).abs();
-        let whole = facts.equity.units().saturating_abs();
+        let venue = facts.own_equity().units();
+        let apart = (i128::from(engine.units()) - i128::from(venue)).abs();
+        let whole = venue.saturating_abs();
         Reading::when(beyond(apart, whole, limit), false, in_percent(apart, whole), Figure::Percent(limit.units()))
     }
 
@@ -255,11 +256,18 @@ impl Guard {
     }
 
     fn engine_exit(&self, p: &GuardianParams, o: &Observation<'_>) -> Reading {
-        let unattended = self.sight.unattended_ns > p.engine_exit.unattended.0;
-        let what = match o.engine {
-            EngineSight::Ended { in_good_order: false } => "ended without saying so",
-            EngineSight::Ended { in_good_order: true } if unattended => "ended with a position or an order open",
-            EngineSight::Absent if unattended => "a position or an order open, and no engine",
+        let age = self.sight.unattended_ns;
+        let unattended = age > p.engine_exit.unattended.0;
+        // One that starts takes up what it finds, but not for ever.
+        let never_started = age > p.heartbeat.start_limit.0.saturating_add(p.engine_exit.unattended.0);
+        let what = match (o.engine, o.engine.view().map(|view| view.snapshot.state)) {
+            (EngineSight::Ended { in_good_order: false }, _) => "ended without saying so",
+            (EngineSight::Ended { in_good_order: true }, _) if unattended => "ended with a position or an order open",
+            (EngineSight::Absent, _) if unattended => "a position or an order open, and no engine",
+            (_, Some(EngineState::Stopped)) if unattended => "stopped with a position or an order open",
+            (_, Some(EngineState::Starting)) if never_started => {
+                "a position or an order open, and an engine that only starts"
+            }
             _ => return Reading::fine(),
         };
         Reading::uncomputable(what, Figure::Text("an engine that attends its position"))
@@ -324,7 +332,9 @@ fn position_disagreement(p: &GuardianParams, o: &Observation<'_>) -> Reading {
     let (Some(view), Some(facts)) = (o.engine.trading(), o.venue) else { return Reading::fine() };
     let apart = (0..MAX_INSTRUMENTS).map(|index| {
         let engine = i128::from(view.snapshot.instruments[index].position.units());
-        (engine - i128::from(facts.positions[index].units())).unsigned_abs()
+        let apart = (engine - i128::from(facts.positions[index].units())).unsigned_abs();
+        // Less than can be sold the engine books away.
+        if apart < u128::from(facts.dust[index].units().unsigned_abs()) { 0 } else { apart }
     });
     let largest = Qty::from_units(i64::try_from(apart.max().unwrap_or(0)).unwrap_or(i64::MAX));
     Reading::when(largest > limit, false, Figure::Lots(largest), Figure::Lots(limit))
@@ -333,7 +343,10 @@ fn position_disagreement(p: &GuardianParams, o: &Observation<'_>) -> Reading {
 fn market_data(p: &GuardianParams, o: &Observation<'_>) -> Reading {
     let Some(view) = o.engine.trading() else { return Reading::fine() };
     let held = |index: usize| {
-        let at_venue = o.venue.is_some_and(|facts| !facts.positions[index].is_zero());
+        let at_venue = o.venue.is_some_and(|facts| {
+            let held = facts.positions[index].abs();
+            held.is_positive() && held >= facts.dust[index]
+        });
         at_venue || !view.snapshot.instruments[index].position.is_zero()
     };
     let age = |index: usize| match view.snapshot.instruments[index].market_ns {

@@ -13,12 +13,13 @@ use crate::snapshot::{GuardianView, Level};
 use super::condition::{CONDITIONS, Condition, Reading, Standing};
 use super::day::{Basis, day_number};
 use super::ledger::{Day, Ledger};
-use super::observation::{Observation, VenueFacts};
+use super::observation::{EngineSight, Observation, VenueFacts};
 use super::params::GuardianParams;
 use super::sight::Sight;
 
-/// A goal that is still not reached is asked for again after this time.
-const ASK_AGAIN: Span = Span::millis(250);
+/// An excess that only the engine's page shows is asked for again after this time. A read of the account, which shows
+/// whether there is one, comes sooner; and each time costs the venue's limit as much as several reads.
+const ASK_AGAIN: Span = Span::seconds(5);
 
 /// What the account is to be brought to. Later ones include earlier ones.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -116,9 +117,8 @@ pub struct Guard {
     asked_ns: Option<u64>,
     seen_read: u64,
     unsaved: bool,
-    /// The part of them that the engine's books do not show yet: it books a deposit when it is flat, and until
-    /// then its equity must not be measured against a reference that has moved.
-    unbooked: Money,
+    /// The engine that was seen last; 0 = none yet.
+    engine: u64,
     venue_equity: Money,
     resumed: bool,
 }
@@ -143,7 +143,7 @@ impl Guard {
             asked_ns: None,
             seen_read: 0,
             unsaved: false,
-            unbooked: Money::ZERO,
+            engine: 0,
             venue_equity: Money::ZERO,
             resumed: false,
         }
@@ -198,6 +198,10 @@ impl Guard {
     fn take_read(&mut self, facts: &VenueFacts, o: &Observation<'_>, actions: &mut Vec<Action>) {
         self.venue_equity = facts.equity;
         self.take_transfers(facts, actions);
+        // What may be a deposit makes neither a peak nor a reference: it would count twice, once it is one.
+        if !facts.explained {
+            return;
+        }
         self.open_day(facts, o, actions);
         // Only the venue makes a peak: an engine that dreams must not make a drawdown.
         if self.ledger.peak.is_none_or(|peak| facts.equity > peak) && facts.equity.is_positive() {
@@ -207,11 +211,16 @@ impl Guard {
     }
 
     fn take_transfers(&mut self, facts: &VenueFacts, actions: &mut Vec<Action>) {
-        let moved = facts.transfers.checked_sub(self.ledger.transfers);
+        let Some(known) = self.ledger.transfers else {
+            // It was counted against no reference of ours.
+            (self.ledger.transfers, self.unsaved) = (Some(facts.transfers), true);
+            return;
+        };
+        let moved = facts.transfers.checked_sub(known);
         let Some(moved) = moved.filter(|moved| !moved.is_zero()) else { return };
-        self.ledger.transfers = facts.transfers;
+        self.ledger.transfers = Some(facts.transfers);
         self.unsaved = true;
-        self.unbooked = self.unbooked.checked_add(moved).unwrap_or(Money::ZERO);
+        self.ledger.unbooked = self.ledger.unbooked.checked_add(moved).unwrap_or(Money::ZERO);
         let Some(day) = &mut self.ledger.day else { return };
         let Some(reference) = day.reference.checked_add(moved) else { return };
         day.reference = reference;
@@ -220,23 +229,35 @@ impl Guard {
     }
 
     /// Has the engine booked what was moved by now? Its equity is then nearer to the venue's than it would be
-    /// with the difference.
+    /// with the difference. An engine books a deposit when it is flat; until then its equity must not be measured
+    /// against a reference that has moved.
     fn settle_unbooked(&mut self, o: &Observation<'_>) {
-        let (Some(view), Some(facts)) = (o.engine.trading(), o.venue) else {
-            // The next engine begins with what the venue says.
-            self.unbooked = Money::ZERO;
-            return;
-        };
-        let apart = i128::from(facts.equity.units()) - i128::from(view.snapshot.equity.units());
-        if apart.abs() <= (apart - i128::from(self.unbooked.units())).abs() {
-            self.unbooked = Money::ZERO;
+        let gone = matches!(o.engine, EngineSight::Absent | EngineSight::Ended { .. });
+        let seen = o.engine.view().map_or(self.engine, |_| o.engine_number);
+        let before = std::mem::replace(&mut self.engine, seen);
+        let another = before != 0 && before != seen;
+        // A page that cannot be read for a moment is still this engine's; the next engine begins with what the venue
+        // says.
+        let booked = gone
+            || match (o.engine.trading(), o.venue) {
+                (Some(view), Some(facts)) => is_nearer(view.snapshot.equity, facts.own_equity(), self.ledger.unbooked),
+                _ => false,
+            };
+        if (booked || another) && !self.ledger.unbooked.is_zero() {
+            (self.ledger.unbooked, self.unsaved) = (Money::ZERO, true);
         }
     }
 
-    /// The engine's equity with what it has not booked yet.
+    /// The engine's equity as the venue's is judged: with what was moved and it has not booked yet, without what it
+    /// has booked and is not certain yet.
     pub(super) fn engine_equity(&self, o: &Observation<'_>) -> Option<Money> {
         let booked = o.engine.trading()?.snapshot.equity;
-        Some(booked.checked_add(self.unbooked).unwrap_or(booked))
+        let equity = booked.checked_add(self.ledger.unbooked).unwrap_or(booked);
+        let ahead = o.venue.filter(|facts| !facts.pending.is_zero()).filter(|facts| {
+            let behind = Money::ZERO.checked_sub(facts.pending).unwrap_or(Money::ZERO);
+            !is_nearer(equity, facts.own_equity(), behind)
+        });
+        Some(ahead.and_then(|facts| equity.checked_sub(facts.pending)).unwrap_or(equity))
     }
 
     /// Takes the reference from the first read that began in a later day than the ledger's, while the
@@ -368,11 +389,12 @@ impl Guard {
             return;
         }
         // What a new read shows is asked for at once; what only the engine's page shows, now and then.
+        let shown = new_read.is_some_and(|facts| facts.open_lots() > self.params.open_lots.limit);
         let asked_before = self.asked_ns.is_some_and(|at| o.monotonic_ns.saturating_sub(at) < ASK_AGAIN.0);
         let goal = match (self.ledger.level, new_read) {
             (Level::Flatten, Some(facts)) if !facts.is_flat() => Some(Goal::Flat),
             (Level::Halt, Some(facts)) if facts.entry_orders > 0 => Some(Goal::Halt),
-            _ if excess && self.params.open_lots.action > Level::Active && (new_read.is_some() || !asked_before) => {
+            _ if excess && self.params.open_lots.action > Level::Active && (shown || !asked_before) => {
                 Some(Goal::Excess)
             }
             _ => None,
@@ -444,4 +466,10 @@ impl Guard {
     pub(super) const fn halted_ns(&self) -> Option<u64> {
         self.halted_ns
     }
+}
+
+/// Whether an equity as it is, is at least as near to another as it would be with this added.
+fn is_nearer(equity: Money, other: Money, added: Money) -> bool {
+    let apart = i128::from(other.units()) - i128::from(equity.units());
+    apart.abs() <= (apart - i128::from(added.units())).abs()
 }

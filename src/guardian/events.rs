@@ -154,7 +154,7 @@ pub struct EventLog {
 }
 
 impl EventLog {
-    /// Opens the file to go on where it ends. A last line without its end is ended.
+    /// Opens the file to go on where it ends. A last line without its end is ended before the next one begins.
     ///
     /// # Errors
     /// The system refuses.
@@ -165,12 +165,10 @@ impl EventLog {
         file.seek(SeekFrom::Start(length.saturating_sub(TAIL)))?;
         let mut tail = Vec::new();
         Read::by_ref(&mut file).take(TAIL).read_to_end(&mut tail)?;
-        if tail.last().is_some_and(|byte| *byte != b'\n') {
-            file.write_all(b"\n")?;
-        }
+        let torn = tail.last().is_some_and(|byte| *byte != b'\n');
         let number = |line: &[u8]| serde_json::from_slice::<Value>(line).ok()?.get("seq")?.as_u64();
         let last = tail.split(|byte| *byte == b'\n').rev().find_map(number).unwrap_or(0);
-        Ok(Self { file, last, torn: false })
+        Ok(Self { file, last, torn })
     }
 
     /// Appends an event and returns its number; with `sync` it is on disk then.
@@ -238,8 +236,8 @@ pub struct Recorder {
 }
 
 impl Recorder {
-    /// Starts the thread.
-    pub fn start(log: EventLog, state: &Path, spare: Spare) -> Self {
+    /// Starts the thread. A file that cannot be opened is tried again when there is something to write.
+    pub fn start(log: Option<EventLog>, state: &Path, spare: Spare) -> Self {
         let (sender, receiver) = channel();
         let state = state.to_owned();
         let thread = std::thread::spawn(move || record(log, &state, &spare, &receiver));
@@ -276,7 +274,8 @@ impl Drop for Recorder {
 
 /// What the disk refuses waits, in order, and is tried again: a story without its end, or an alarm that nobody
 /// reads because it was never written, is worse than one that comes late.
-fn record(mut log: EventLog, state: &Path, spare: &Spare, receiver: &Receiver<Message>) {
+fn record(mut log: Option<EventLog>, state: &Path, spare: &Spare, receiver: &Receiver<Message>) {
+    let mut bare = spare.is_missing();
     let mut waiting: VecDeque<(Box<GuardianEvent>, bool)> = VecDeque::new();
     loop {
         let message = if waiting.is_empty() {
@@ -288,17 +287,38 @@ fn record(mut log: EventLog, state: &Path, spare: &Spare, receiver: &Receiver<Me
             Ok(Message::Event(event, sync)) if waiting.len() < MOST_WAITING => waiting.push_back((event, sync)),
             Ok(Message::Event(event, _)) => eprintln!("pawl guardian: not recorded: {}", event.title),
             Ok(Message::SyncLatch(file)) => {
+                bare = true;
                 if let Err(error) = super::latch::sync(state, &file).and_then(|()| spare.refill()) {
                     eprintln!("pawl guardian: the latch may not be on disk, or the next one has no spare: {error}");
                 }
             }
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => {
-                write_waiting(&mut log, &mut waiting);
+                write_as_far_as_it_goes(&mut log, state, &mut waiting);
                 return;
             }
         }
-        write_waiting(&mut log, &mut waiting);
+        write_as_far_as_it_goes(&mut log, state, &mut waiting);
+        if bare && waiting.is_empty() {
+            // The disk takes things: perhaps there is room for a spare again.
+            bare = spare.refill().is_err();
+        }
+    }
+}
+
+/// The same, where the file may not even be open.
+fn write_as_far_as_it_goes(
+    log: &mut Option<EventLog>,
+    state: &Path,
+    waiting: &mut VecDeque<(Box<GuardianEvent>, bool)>,
+) {
+    if log.is_none() && !waiting.is_empty() {
+        let opened =
+            EventLog::open(state).inspect_err(|error| eprintln!("pawl guardian: cannot record events: {error}"));
+        *log = opened.ok();
+    }
+    if let Some(log) = log {
+        write_waiting(log, waiting);
     }
 }
 

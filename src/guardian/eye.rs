@@ -131,15 +131,22 @@ impl Eye {
                 if Some(owner) == self.forgotten {
                     return;
                 }
+                if self.identity != Some(owner) || self.handle.is_none() {
+                    (self.identity, self.handle) = (Some(owner), owner.open().ok());
+                }
                 let symbol = |name: &String| self.symbols.iter().position(|symbol| symbol == name);
-                let Some(rows) = reader.symbols().iter().map(symbol).collect::<Option<Vec<_>>>() else {
-                    self.trouble = format!("it trades {:?}, the guardian knows {:?}", reader.symbols(), self.symbols);
+                if let Some(rows) = reader.symbols().iter().map(symbol).collect::<Option<Vec<_>>>() {
+                    self.rows = rows;
+                    self.view = reader.read().ok().map(|view| rearranged(view, &self.rows));
+                } else {
+                    // Its numbers mean nothing here, but its process is known: while it lives it can send.
+                    let (theirs, ours) = (reader.symbols(), &self.symbols);
+                    self.trouble = format!("it trades {theirs:?}, the guardian knows {ours:?}");
                     self.past = Past::Lost;
-                    return;
-                };
-                (self.rows, self.identity) = (rows, Some(owner));
-                self.handle = owner.open().ok();
-                self.view = reader.read().ok().map(|view| rearranged(view, &self.rows));
+                    if self.handle.is_some() {
+                        return;
+                    }
+                }
                 self.reader = Some(reader);
                 if self.handle.is_none() {
                     self.bury();
@@ -199,4 +206,29 @@ fn rearranged(mut view: EngineView, rows: &[usize]) -> EngineView {
         view.snapshot.instruments[*place] = *row;
     }
     view
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::snapshot::{EnginePage, EnginePlan};
+    use crate::venue::paper::synthetic::specs;
+
+    #[test]
+    fn an_engine_with_other_symbols_cannot_be_read_but_is_there_to_be_fenced() {
+        let folder = tempfile::tempdir().unwrap();
+        let table = InstrumentTable::new(specs(2)).unwrap();
+        // This very process is the engine.
+        let plan = EnginePlan { session: 1, instruments: &table, hot_threads: 1 };
+        let _page = EnginePage::create(folder.path(), &plan).unwrap();
+        let known = InstrumentTable::new(specs(1)).unwrap();
+        let mut eye = Eye::new(folder.path(), &known, None);
+        for look in 1..4 {
+            let (sight, number) = eye.look(look * 2 * ATTACH_EVERY.0);
+            assert_eq!((sight, number != 0), (EngineSight::Unreadable, true));
+            assert!(eye.handle().is_some_and(|engine| !engine.has_ended_within(Span::ZERO)));
+        }
+        assert_eq!(eye.identity(), ProcessIdentity::current().ok());
+        assert!(eye.trouble().contains("SYNTH2"), "{}", eye.trouble());
+    }
 }

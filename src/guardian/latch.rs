@@ -10,7 +10,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -24,6 +24,8 @@ use crate::snapshot::Level;
 /// Name of the latch in the state folder.
 pub const LATCH_FILE: &str = "LATCH";
 const SPARE_FILE: &str = ".latch-spare";
+/// A spare that is being made.
+const NEW_SPARE_FILE: &str = ".latch-spare.new";
 /// Made in an emergency for which there is no spare.
 const URGENT_FILE: &str = ".latch-urgent";
 const SPARE_BYTES: usize = 4096;
@@ -89,6 +91,14 @@ impl LatchState {
         }
     }
 
+    /// Its number; 0 where there is none that can be read.
+    pub fn number(&self) -> u64 {
+        match self {
+            Self::Latched(record) => record.latch,
+            Self::Clear | Self::Unreadable { .. } => 0,
+        }
+    }
+
     /// The level in force because of it; what cannot be read is the worst.
     pub fn level(&self) -> Option<Level> {
         match self {
@@ -138,18 +148,35 @@ pub struct Spare {
 }
 
 impl Spare {
-    /// Makes a new one if there is none, its blocks reserved and on disk.
+    /// Makes a new one if there is none, its blocks reserved and on disk. One that an earlier guardian left is kept
+    /// while it is whole: on a full disk there would be no other.
     ///
     /// # Errors
     /// The system refuses; the next latch is written without it.
     pub fn refill(&self) -> io::Result<()> {
         let mut slot = self.file.lock().unwrap_or_else(PoisonError::into_inner);
         if slot.is_none() {
-            let file = make(&self.state.join(SPARE_FILE))?;
-            file.sync_all()?;
-            *slot = Some(file);
+            let path = self.state.join(SPARE_FILE);
+            let file = match whole(&path) {
+                Some(file) => Ok(file),
+                None => self.make_new(&path),
+            };
+            *slot = Some(file?);
         }
         Ok(())
+    }
+
+    fn make_new(&self, path: &Path) -> io::Result<File> {
+        let new = self.state.join(NEW_SPARE_FILE);
+        let file = make(&new)?;
+        file.sync_all()?;
+        fs::rename(new, path)?;
+        Ok(file)
+    }
+
+    /// True while the next latch would be written without one.
+    pub(super) fn is_missing(&self) -> bool {
+        self.file.lock().unwrap_or_else(PoisonError::into_inner).is_none()
     }
 
     /// Takes it, unless it is being made this moment: nobody waits for a disk in an emergency.
@@ -165,19 +192,36 @@ fn make(path: &Path) -> io::Result<File> {
         _ => {}
     }
     let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
-    file.write_all(&[b'\n'; SPARE_BYTES])?;
+    // Half a file takes room that others need.
+    file.write_all(&[b'\n'; SPARE_BYTES]).inspect_err(|_| drop(fs::remove_file(path)))?;
+    Ok(file)
+}
+
+/// A spare that is there already, unused and with all of its blocks.
+fn whole(path: &Path) -> Option<File> {
+    let mut options = OpenOptions::new();
+    let mut file = options.read(true).write(true).custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK).open(path).ok()?;
+    let mut bytes = Vec::new();
+    Read::by_ref(&mut file).take(SPARE_BYTES as u64 + 1).read_to_end(&mut bytes).ok()?;
+    (bytes == [b'\n'; SPARE_BYTES]).then_some(file)
+}
+
+/// Writes a latch into a file and gives it its name.
+fn put(file: File, json: &[u8], from: &Path, latch: &Path) -> io::Result<File> {
+    file.write_all_at(json, 0)?;
+    fs::rename(from, latch)?;
     Ok(file)
 }
 
 impl LatchWriter {
-    /// Makes the spare file with its blocks reserved and synced.
-    ///
-    /// # Errors
-    /// The system refuses: the guardian must not start.
-    pub fn prepare(state: &Path) -> io::Result<Self> {
+    /// Makes the spare file with its blocks reserved and synced. What the system refuses is said and done without: a
+    /// guardian that does not start for want of a file protects nobody.
+    pub fn prepare(state: &Path) -> Self {
         let spare = Spare { state: state.to_owned(), file: Arc::default() };
-        spare.refill()?;
-        Ok(Self { state: state.to_owned(), spare })
+        if let Err(error) = spare.refill() {
+            eprintln!("pawl guardian: no file is ready for the next latch: {error}");
+        }
+        Self { state: state.to_owned(), spare }
     }
 
     /// For the thread that makes the next spare.
@@ -195,18 +239,14 @@ impl LatchWriter {
         let sum = checksum_line(&json);
         json.extend_from_slice(format!("\n{sum}\n").as_bytes());
         let latch = self.state.join(LATCH_FILE);
-        if let Some(file) = self.spare.take() {
-            file.write_all_at(&json, 0)?;
-            fs::rename(self.state.join(SPARE_FILE), latch)?;
+        if let Some(file) = self.spare.take()
+            && let Ok(file) = put(file, &json, &self.state.join(SPARE_FILE), &latch)
+        {
             return Ok(file);
         }
-        // A second latch (a higher level) close on the first.
+        // A second latch (a higher level) close on the first, or a spare that somebody has deleted.
         let urgent = self.state.join(URGENT_FILE);
-        let made = make(&urgent).and_then(|file| {
-            file.write_all_at(&json, 0)?;
-            fs::rename(&urgent, &latch)?;
-            Ok(file)
-        });
+        let made = make(&urgent).and_then(|file| put(file, &json, &urgent, &latch));
         made.or_else(|_| {
             // On a disk that is full the first latch has the room; torn, it is a latch of the worst kind.
             let file = OpenOptions::new().write(true).open(latch)?;
@@ -267,7 +307,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         assert_eq!(check(folder.path()), LatchState::Clear);
         assert_eq!(check(&folder.path().join("never made")), LatchState::Clear);
-        let mut writer = LatchWriter::prepare(folder.path()).unwrap();
+        let mut writer = LatchWriter::prepare(folder.path());
         let file = writer.write(&record(1, Level::Halt)).unwrap();
         sync(folder.path(), &file).unwrap();
         assert_eq!(check(folder.path()), LatchState::Latched(Box::new(record(1, Level::Halt))));
@@ -291,10 +331,43 @@ mod tests {
     }
 
     #[test]
+    fn a_spare_that_is_whole_is_kept_and_one_that_is_not_is_replaced() {
+        use std::os::unix::fs::MetadataExt;
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(SPARE_FILE);
+        let inode = || fs::metadata(&path).unwrap().ino();
+        drop(LatchWriter::prepare(folder.path()));
+        let first = inode();
+        // Nothing can be made here any more, and nothing has to be.
+        fs::create_dir(folder.path().join(NEW_SPARE_FILE)).unwrap();
+        let mut writer = LatchWriter::prepare(folder.path());
+        assert_eq!((inode(), writer.spare().is_missing()), (first, false));
+        writer.write(&record(1, Level::Halt)).unwrap();
+        assert_eq!(check(folder.path()), LatchState::Latched(Box::new(record(1, Level::Halt))));
+        assert!(LatchWriter::prepare(folder.path()).spare().is_missing(), "without one it starts all the same");
+        fs::remove_dir(folder.path().join(NEW_SPARE_FILE)).unwrap();
+        for bad in [&b"\n"[..], &[0; SPARE_BYTES], &[b'\n'; SPARE_BYTES + 1]] {
+            fs::write(&path, bad).unwrap();
+            assert!(!LatchWriter::prepare(folder.path()).spare().is_missing());
+            assert_eq!(fs::read(&path).unwrap(), [b'\n'; SPARE_BYTES]);
+        }
+    }
+
+    #[test]
+    fn a_spare_that_was_deleted_does_not_keep_the_latch_from_its_place() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut writer = LatchWriter::prepare(folder.path());
+        fs::remove_file(folder.path().join(SPARE_FILE)).unwrap();
+        writer.write(&record(1, Level::Flatten)).unwrap();
+        assert_eq!(check(folder.path()), LatchState::Latched(Box::new(record(1, Level::Flatten))));
+        assert_eq!((check(folder.path()).number(), LatchState::Clear.number()), (1, 0));
+    }
+
+    #[test]
     fn every_damaged_latch_is_a_latch() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join(LATCH_FILE);
-        LatchWriter::prepare(folder.path()).unwrap().write(&record(1, Level::Halt)).unwrap();
+        LatchWriter::prepare(folder.path()).write(&record(1, Level::Halt)).unwrap();
         let whole = fs::read(&path).unwrap();
         let used = whole.iter().rposition(|byte| *byte != b'\n').unwrap() + 1;
         let latched = || assert_ne!(check(folder.path()), LatchState::Clear);

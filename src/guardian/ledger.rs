@@ -28,15 +28,19 @@ pub struct Ledger {
     pub day: Option<Day>,
     /// The highest equity the venue has named, moved by deposits and withdrawals.
     pub peak: Option<Money>,
-    /// Deposits minus withdrawals by which reference and peak were moved so far, since the first start.
+    /// Deposits minus withdrawals by which reference and peak were moved so far, since the first start; `None` before
+    /// the first read, and in files of versions that did not write it: what is found then moves nothing.
     #[serde(default)]
-    pub transfers: Money,
+    pub transfers: Option<Money>,
+    /// The part of them that the engine's books do not show yet.
+    #[serde(default)]
+    pub unbooked: Money,
 }
 
 impl Default for Ledger {
     /// Before the first start.
     fn default() -> Self {
-        Self { level: Level::Active, latches: 0, day: None, peak: None, transfers: Money::ZERO }
+        Self { level: Level::Active, latches: 0, day: None, peak: None, transfers: None, unbooked: Money::ZERO }
     }
 }
 

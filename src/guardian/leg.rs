@@ -15,6 +15,8 @@ const TOUCH_LIFE: Span = Span::seconds(5);
 #[derive(Clone, Debug)]
 pub(super) struct Pending {
     pub(super) client_id: String,
+    /// Ordered; zero where a guardian before us ordered it.
+    pub(super) qty: Qty,
     pub(super) sent_ns: u64,
     pub(super) asked_ns: u64,
 }

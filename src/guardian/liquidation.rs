@@ -11,11 +11,12 @@
 //! - A close whose fate is unknown is asked about by its id until the venue either has it or can no longer
 //!   take it (its signature is too old); only then the same id is used again.
 //! - Prices widen with each failure, and a refused kind of order gives way to the other.
+//! - What is refused may be locked by an order that was not seen (spot): open orders are read again.
 //! - Flat is two reads in a row, orders and positions, some time apart; anything in between begins anew.
 
 use std::collections::VecDeque;
 
-use crate::core::{InstrumentId, InstrumentTable, Price, Qty, Side, Span};
+use crate::core::{ContractKind, InstrumentId, InstrumentTable, Price, Qty, Side, Span};
 use crate::snapshot::MAX_INSTRUMENTS;
 
 use super::decide::Goal;
@@ -27,6 +28,10 @@ use super::params::LiquidationParams;
 const QUERY_PAUSE: Span = Span::millis(50);
 /// A request may still be under way this long after its signature became too old.
 const LATE: Span = Span::millis(500);
+/// Open orders that were read again because of a refusal, in vain: the shortest and the longest time until they are
+/// read again because of another. It is the dearest question of all.
+const FIRST_DOUBT: Span = Span::millis(50);
+const LONGEST_DOUBT: Span = Span::seconds(5);
 
 /// What to do next.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -64,8 +69,12 @@ pub struct Liquidation {
     protective: Vec<DeskOrder>,
     entries: usize,
     know_orders: bool,
-    /// They were read while the engine could still send.
+    /// They were asked for while the engine could still send.
     orders_stale: bool,
+    /// When they were read last.
+    orders_ns: u64,
+    /// How often a refusal made them be read again since an entry was found.
+    doubts: u32,
     know_positions: bool,
     clean_reads: u32,
     troubles: u32,
@@ -103,6 +112,8 @@ impl Liquidation {
             entries: 0,
             know_orders: false,
             orders_stale: false,
+            orders_ns: 0,
+            doubts: 0,
             know_positions: false,
             clean_reads: 0,
             troubles: 0,
@@ -120,7 +131,7 @@ impl Liquidation {
     pub fn pursue(&mut self, goal: Goal, now: u64) {
         self.goal = self.goal.max(goal);
         (self.know_orders, self.know_positions, self.clean_reads) = (false, false, 0);
-        self.orders_stale = false;
+        (self.orders_stale, self.doubts) = (false, 0);
         (self.began_ns, self.shouted, self.wait_ns, self.troubles) = (now, false, 0, 0);
         for leg in &mut self.legs {
             (leg.failures, leg.not_before_ns) = (0, 0);
@@ -155,6 +166,9 @@ impl Liquidation {
         }
         let step = self.think(now, fenced);
         if let Step::Ask(request) = &step {
+            if *request == DeskRequest::Orders {
+                self.orders_stale = self.goal == Goal::Flat && !fenced;
+            }
             self.asked = Some(request.clone());
         }
         step
@@ -183,6 +197,12 @@ impl Liquidation {
             (self.orders_stale, self.know_positions) = (true, false);
             return Step::AwaitFence;
         }
+        // On spot an order that came between the read and the fence locks what is to be sold. On futures it locks
+        // nothing: it is found by the reads that prove flat, and costs the closes no time.
+        if self.orders_stale && self.sells_what_is_owned() {
+            self.know_orders = false;
+            return Step::Ask(DeskRequest::Orders);
+        }
         if !self.know_positions {
             return Step::Ask(DeskRequest::Positions);
         }
@@ -194,6 +214,10 @@ impl Liquidation {
             Some(until) => Step::Wait(until),
             None => self.confirm(now),
         }
+    }
+
+    fn sells_what_is_owned(&self) -> bool {
+        self.legs.iter().any(|leg| leg.instrument.spec().contract == ContractKind::Spot)
     }
 
     /// Asks about orders of unknown fate; answers when the next question is due.
@@ -223,7 +247,8 @@ impl Liquidation {
             let (id, client_id) = (InstrumentId(index as u16), client_id(self.number, index, leg.next));
             if leg.probing {
                 // A guardian before us may have sent it just before it died.
-                leg.pending = Some(Pending { client_id: client_id.clone(), sent_ns: now, asked_ns: now });
+                leg.pending =
+                    Some(Pending { client_id: client_id.clone(), qty: Qty::ZERO, sent_ns: now, asked_ns: now });
                 return Err(Step::Ask(DeskRequest::Query(id, client_id)));
             }
             if !leg.at_market && !leg.knows_price(now) {
@@ -232,7 +257,7 @@ impl Liquidation {
             let side = if leg.held.is_positive() { Side::Sell } else { Side::Buy };
             let kind = leg.kind(side, &self.params);
             // Its end is not known before the reply: a reply that never comes leaves it pending.
-            leg.pending = Some(Pending { client_id: client_id.clone(), sent_ns: now, asked_ns: now });
+            leg.pending = Some(Pending { client_id: client_id.clone(), qty, sent_ns: now, asked_ns: now });
             return Err(Step::Ask(DeskRequest::Close(CloseOrder { instrument: id, side, qty, kind, client_id })));
         }
         Ok(until)
@@ -256,7 +281,7 @@ impl Liquidation {
 
     /// Nothing is to be closed, by the last read.
     fn confirm(&mut self, now: u64) -> Step {
-        if !self.know_orders || std::mem::take(&mut self.orders_stale) {
+        if !self.know_orders || self.orders_stale {
             self.know_orders = false;
             return Step::Ask(DeskRequest::Orders);
         }
@@ -292,7 +317,7 @@ impl Liquidation {
         }
         match asked {
             DeskRequest::Orders => match reply {
-                DeskReply::Orders(orders) => self.take_orders(orders),
+                DeskReply::Orders(orders) => self.take_orders(orders, now),
                 other => self.trouble("reading the open orders", &other, now),
             },
             DeskRequest::Positions => match reply {
@@ -322,14 +347,14 @@ impl Liquidation {
         }
     }
 
-    fn take_orders(&mut self, orders: Vec<DeskOrder>) {
+    fn take_orders(&mut self, orders: Vec<DeskOrder>, now: u64) {
         self.troubles = 0;
-        self.know_orders = true;
+        (self.know_orders, self.orders_ns) = (true, now);
         let (protective, entries): (Vec<_>, Vec<_>) = orders.into_iter().partition(|order| order.protective);
         self.protective = protective;
         self.entries = entries.len();
         if self.entries > 0 && self.goal > Goal::Excess {
-            self.clean_reads = 0;
+            (self.clean_reads, self.doubts) = (0, 0);
             self.cancels.extend(entries);
         } else {
             self.stubborn = 0;
@@ -363,6 +388,7 @@ impl Liquidation {
                 self.know_positions = false;
                 let symbol = leg.instrument.spec().symbol.clone();
                 self.notes.push(Note::Trouble(format!("{symbol}: close {} refused: {why}", order.client_id)));
+                self.doubt_orders(now);
             }
             DeskReply::NotSent(why) => {
                 leg.pending = None;
@@ -372,11 +398,24 @@ impl Liquidation {
         }
     }
 
+    /// An order that was not seen may lock what was to be sold. Where the question finds none again and again the venue
+    /// has another reason, and it is put less and less often.
+    fn doubt_orders(&mut self, now: u64) {
+        let rest = match self.doubts {
+            0 => 0,
+            doubts => (FIRST_DOUBT.0 << (doubts - 1).min(16)).min(LONGEST_DOUBT.0),
+        };
+        if now.saturating_sub(self.orders_ns) >= rest {
+            self.know_orders = false;
+            self.doubts += 1;
+        }
+    }
+
     fn take_fate(&mut self, id: InstrumentId, reply: DeskReply, now: u64) {
         let leg = &mut self.legs[id.index()];
         let Some(pending) = leg.pending.clone() else { return };
         match reply {
-            DeskReply::Order { done: true, executed } => self.close_ended(id, executed, executed, now),
+            DeskReply::Order { done: true, executed } => self.close_ended(id, pending.qty.max(executed), executed, now),
             // It rests although it should not: away with it; the next question tells what it traded.
             DeskReply::Order { .. } => {
                 let client_id = pending.client_id;

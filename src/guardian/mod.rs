@@ -11,7 +11,8 @@
 //! | `leg` | one instrument of it | no |
 //! | `desk` | what that machine asks a venue | no |
 //! | `latch`, `ledger`, `events` | what must survive: latch, reference, the story | yes |
-//! | `eye`, `fence` | the engine's page and process | yes |
+//! | `eye`, `fence`, `own_page` | the engine's page and process, and the guardian's page | yes |
+//! | `binance`, `poll`, `cash` | the guardian's own sessions with the venue | yes |
 //! | `run` | the threads | yes |
 //!
 //! Whatever cannot be computed counts as breached; an unreadable latch is a latch; the level goes up
@@ -35,6 +36,7 @@ pub mod ledger;
 mod leg;
 pub mod liquidation;
 pub mod observation;
+mod own_page;
 pub mod params;
 mod poll;
 mod requests;

@@ -48,12 +48,20 @@ pub struct VenueFacts {
     pub balance: Money,
     /// Signed positions beyond the configured inventory, by instrument.
     pub positions: [Qty; MAX_INSTRUMENTS],
+    /// Spot: less than this of an instrument is not worth closing, and an engine books it away. Zero elsewhere.
+    pub dust: [Qty; MAX_INSTRUMENTS],
     /// Nothing of it is worth closing: every position is zero or too small to be sold.
     pub nothing_held: bool,
     /// Open orders that could open a position.
     pub entry_orders: u32,
     /// Deposits minus withdrawals since the account was first watched, as far as they can be told.
     pub transfers: Money,
+    /// What of the cash is held for another deposit (or withdrawal, below zero) that is not certain yet: neither profit
+    /// nor loss meanwhile.
+    pub pending: Money,
+    /// All of the cash is accounted for. Where it is not, the read is as good as any other for what is held; but no
+    /// reference and no peak is taken from it.
+    pub explained: bool,
     /// Venue's clock minus ours, nanoseconds, where the venue says.
     pub clock_ahead_ns: Option<i64>,
 }
@@ -66,9 +74,12 @@ impl Default for VenueFacts {
             equity: Money::ZERO,
             balance: Money::ZERO,
             positions: [Qty::ZERO; MAX_INSTRUMENTS],
+            dust: [Qty::ZERO; MAX_INSTRUMENTS],
             nothing_held: true,
             entry_orders: 0,
             transfers: Money::ZERO,
+            pending: Money::ZERO,
+            explained: true,
             clock_ahead_ns: None,
         }
     }
@@ -78,6 +89,11 @@ impl VenueFacts {
     /// Lots open, long and short, over all instruments.
     pub fn open_lots(&self) -> Qty {
         Qty::from_units(self.positions.iter().fold(0i64, |sum, held| sum.saturating_add(held.abs().units())))
+    }
+
+    /// The equity by which a loss is judged: without what may be a deposit, with what may be a withdrawal.
+    pub fn own_equity(&self) -> Money {
+        self.equity.checked_sub(self.pending).unwrap_or(self.equity)
     }
 
     /// Nothing held and nothing that could become a position.

@@ -3,11 +3,13 @@
 //! Each condition is a table of its own with the same seven keys, so that a reader who knows one knows
 //! all. A condition whose `action` is `ACTIVE` only reports: limits are tuned that way.
 
+mod check;
+
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::core::{InstrumentTable, Money, Qty, Span};
+use crate::core::{Money, Qty, Span};
 use crate::snapshot::Level;
 
 use super::condition::Condition;
@@ -435,83 +437,6 @@ impl GuardianParams {
             crate::snapshot::default_folder(state)
         } else {
             self.shared_memory.clone()
-        }
-    }
-
-    /// Checks every field that has a range, and that the maximum of open lots can be met exactly.
-    ///
-    /// # Errors
-    /// Names the first field that is out of it.
-    pub fn check(&self, instruments: &InstrumentTable) -> Result<(), GuardianParamsError> {
-        let hundred = Money::whole(100);
-        let percent = |value: Money| value.is_positive() && value <= hundred;
-        let on_grid = instruments
-            .iter()
-            .all(|(_, instrument)| self.open_lots.limit.units() % instrument.spec().lot_step.units() == 0);
-        let liquidation = &self.liquidation;
-        let rules: [(bool, &'static str, &'static str, String); 9] = [
-            (
-                percent(self.daily_loss.limit),
-                "daily_loss.limit",
-                "a percentage above 0, at most 100",
-                self.daily_loss.limit.to_string(),
-            ),
-            (
-                percent(self.drawdown.limit),
-                "drawdown.limit",
-                "a percentage above 0, at most 100",
-                self.drawdown.limit.to_string(),
-            ),
-            (
-                self.open_lots.limit >= Qty::ZERO && on_grid,
-                "open_lots.limit",
-                "0 or more, a multiple of every instrument's lot_step",
-                self.open_lots.limit.to_string(),
-            ),
-            (
-                self.position_disagreement.limit >= Qty::ZERO,
-                "position_disagreement.limit",
-                "0 or more",
-                self.position_disagreement.limit.to_string(),
-            ),
-            (
-                (1_000..=100_000_000).contains(&self.look_every.0),
-                "look_every",
-                "1us to 100ms",
-                self.look_every.to_string(),
-            ),
-            (
-                (Span::millis(10)..=MINUTE).contains(&self.poll_every),
-                "poll_every",
-                "10ms to 1m",
-                self.poll_every.to_string(),
-            ),
-            (
-                [self.reject_rate.window, self.order_rate.window].iter().all(|window| window.0 > 0),
-                "reject_rate.window, order_rate.window",
-                "times above 0",
-                format!("{}, {}", self.reject_rate.window, self.order_rate.window),
-            ),
-            (
-                percent(liquidation.first_slippage)
-                    && liquidation.first_slippage <= liquidation.widest_slippage
-                    && liquidation.widest_slippage < hundred,
-                "liquidation.first_slippage, liquidation.widest_slippage",
-                "percentages above 0 and below 100, the first not above the widest",
-                format!("{}, {}", liquidation.first_slippage, liquidation.widest_slippage),
-            ),
-            (
-                [liquidation.request_timeout, liquidation.receive_window, liquidation.bound]
-                    .iter()
-                    .all(|time| time.0 > 0),
-                "liquidation.request_timeout, liquidation.receive_window, liquidation.bound",
-                "times above 0",
-                format!("{}, {}, {}", liquidation.request_timeout, liquidation.receive_window, liquidation.bound),
-            ),
-        ];
-        match rules.into_iter().find(|(good, ..)| !good) {
-            Some((_, field, expected, found)) => Err(GuardianParamsError { field, expected, found }),
-            None => Ok(()),
         }
     }
 }

@@ -7,8 +7,11 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use crate::core::{Nanos, Span};
 use crate::snapshot::Level;
 
+use super::clock::{Clock, SystemClock};
+use super::latch::{self, LatchState};
 use super::store::{read_json, write_whole};
 
 const REQUESTS: &str = "requests";
@@ -17,6 +20,8 @@ const ANSWER_FILE: &str = "reset-answer.json";
 
 /// Files taken up in one round; the rest waits for the next.
 const MOST_AT_ONCE: usize = 16;
+/// A reset that lies there for longer is not meant any more: whoever asked for it has seen that nothing happened.
+const RESET_LIFE: Span = Span::seconds(30);
 
 /// One request from `requests/`.
 #[derive(Clone, PartialEq, Debug)]
@@ -97,13 +102,40 @@ pub struct ResetAnswer {
     pub text: String,
 }
 
+/// A request as it lies there, with what tells one that is still meant from one that was forgotten.
+#[derive(Serialize, Deserialize)]
+struct Left {
+    request: ResetRequest,
+    /// When, UTC.
+    asked_ns: u64,
+    /// The latch that was to be cleared.
+    latch: u64,
+}
+
+/// The number of the latch that lies in a state folder; one that cannot be read has one of its own.
+fn latch_in(state: &Path) -> u64 {
+    match latch::check(state) {
+        LatchState::Unreadable { .. } => u64::MAX,
+        readable => readable.number(),
+    }
+}
+
 impl ResetRequest {
-    /// Leaves the request for the guardian that runs.
+    /// Leaves the request for the guardian that runs: it is for the latch that is there now.
     ///
     /// # Errors
     /// The system refuses.
     pub fn leave(&self, state: &Path) -> io::Result<()> {
-        write_whole(&state.join(RESET_FILE), &serde_json::to_vec(self).map_err(io::Error::other)?)
+        let left = Left { request: self.clone(), asked_ns: SystemClock.utc().0, latch: latch_in(state) };
+        write_whole(&state.join(RESET_FILE), &serde_json::to_vec(&left).map_err(io::Error::other)?)
+    }
+
+    /// Takes it back, where the guardian has not taken it up.
+    pub fn withdraw(&self, state: &Path) {
+        let path = state.join(RESET_FILE);
+        if read_json::<Left>(&path).is_ok_and(|left| left.request.id == self.id) {
+            let _ = fs::remove_file(path);
+        }
     }
 
     /// The guardian's answer, once there is one.
@@ -111,15 +143,24 @@ impl ResetRequest {
         read_json::<ResetAnswer>(&state.join(ANSWER_FILE)).ok().filter(|answer| answer.id == self.id)
     }
 
-    /// Takes up a request that lies there; one that cannot be read is thrown away.
-    pub(super) fn take(state: &Path) -> Option<Self> {
+    /// Takes up a request that lies there, and says why not if it is not to be done; one that cannot be read is thrown
+    /// away.
+    pub(super) fn take(state: &Path, now: Nanos) -> Option<(Self, Result<(), &'static str>)> {
         let path = state.join(RESET_FILE);
-        let request = match read_json(&path) {
+        let left: Option<Left> = match read_json(&path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return None,
             other => other.ok(),
         };
         let _ = fs::remove_file(path);
-        request
+        let Left { request, asked_ns, latch } = left?;
+        let meant = if now.0.abs_diff(asked_ns) > RESET_LIFE.0 {
+            Err("it was asked for too long ago: ask again")
+        } else if latch != latch_in(state) {
+            Err("it has latched anew since: look why, then ask again")
+        } else {
+            Ok(())
+        };
+        Some((request, meant))
     }
 
     /// Answers it.
@@ -134,6 +175,47 @@ impl ResetRequest {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_reset_is_for_the_latch_that_was_there_and_for_a_moment() {
+        let state = tempfile::tempdir().unwrap();
+        let request = ResetRequest {
+            id: "1".into(),
+            reason: "found".into(),
+            who: "al".into(),
+            uid: 1,
+            accept_positions: false,
+            new_reference: false,
+        };
+        let now = || SystemClock.utc();
+        let latch = |number| {
+            let text = String::new;
+            let record = latch::LatchRecord::new(number, Level::Halt, "operator", text(), text(), now());
+            latch::LatchWriter::prepare(state.path()).write(&record).unwrap();
+        };
+        let take = |at| ResetRequest::take(state.path(), at).map(|(taken, meant)| (taken == request, meant.is_ok()));
+        assert_eq!(take(now()), None);
+        latch(1);
+        request.leave(state.path()).unwrap();
+        assert_eq!(take(now()), Some((true, true)));
+        assert_eq!(take(now()), None, "once");
+        for age in [Span::seconds(31), Span::seconds(86_400)] {
+            request.leave(state.path()).unwrap();
+            assert_eq!(take(now().plus(age)), Some((true, false)), "forgotten for {age}");
+        }
+        request.leave(state.path()).unwrap();
+        latch(2);
+        assert_eq!(take(now()), Some((true, false)), "another latch");
+        // Nobody waits for it any more.
+        request.leave(state.path()).unwrap();
+        ResetRequest { id: "2".into(), ..request.clone() }.withdraw(state.path());
+        assert!(state.path().join(RESET_FILE).exists(), "not another's");
+        request.withdraw(state.path());
+        assert_eq!(take(now()), None);
+        // A file of an earlier version says neither.
+        fs::write(state.path().join(RESET_FILE), serde_json::to_vec(&request).unwrap()).unwrap();
+        assert_eq!((take(now()), state.path().join(RESET_FILE).exists()), (None, false));
+    }
 
     #[test]
     fn requests_only_ever_stop_something() {

@@ -9,28 +9,32 @@
 //! | recorder (`events`) | writes and syncs events, makes the next latch's file |
 //! | saver (`store`) | keeps ledger and accounting on disk |
 
+mod latching;
+mod news;
+
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use crate::config::Config;
-use crate::core::{InstrumentTable, Span};
-use crate::snapshot::{EngineState, GuardianPageWriter, Level, PageError};
+use crate::core::{InstrumentTable, Money, Span};
+use crate::snapshot::{EngineState, Level, PageError};
 
-use super::act::{Actor, News, Order};
-use super::binance::{BinanceSession, KnownSymbol, SessionError, SessionPlan, Touches};
+use super::act::{Actor, Order};
+use super::binance::{BinanceSession, KnownSymbol, Pace, SessionError, SessionPlan, Touches};
 use super::clock::Clock;
-use super::condition::{Condition, Reading};
+use super::condition::Condition;
 use super::decide::{Action, Goal, Guard, Report};
 use super::disk::disk_free;
-use super::events::{Code, EventLog, GuardianEvent, Recorder, Severity};
+use super::events::{Code, EventLog, Recorder, Severity};
 use super::eye::Eye;
 use super::fence::Fence;
 use super::latch::{self, LatchRecord, LatchState, LatchWriter};
-use super::observation::{EngineSight, Observation, VenueFacts};
+use super::observation::{Observation, VenueFacts};
+use super::own_page::OwnPage;
 use super::params::{GuardianParams, GuardianParamsError};
-use super::poll::Poller;
-use super::requests::{self, ResetRequest};
+use super::poll::{Often, Poller};
+use super::requests;
 use super::store::{Saver, Store, StoreError};
 use super::tell::Moment;
 
@@ -59,14 +63,6 @@ pub enum RunError {
     /// The instruments.
     #[error(transparent)]
     Instrument(#[from] crate::core::InstrumentError),
-    /// A file that must be writable is not.
-    #[error("cannot write in {}: {source}", path.display())]
-    File {
-        /// Where.
-        path: PathBuf,
-        /// What the system said.
-        source: std::io::Error,
-    },
 }
 
 /// The guardian of one account.
@@ -75,15 +71,16 @@ pub struct Watch<C> {
     params: GuardianParams,
     state: PathBuf,
     journal: PathBuf,
-    folder: PathBuf,
     instruments: InstrumentTable,
     guard: Guard,
     eye: Eye,
     fence: Fence,
     fence_begun_ns: u64,
-    page: GuardianPageWriter,
+    page: OwnPage,
     recorder: Recorder,
     latch: LatchWriter,
+    /// A latch that is in force and could not be written yet.
+    unwritten: Option<LatchRecord>,
     saver: Saver,
     save_wanted: bool,
     poller: Poller,
@@ -106,18 +103,23 @@ impl<C: Clock> Watch<C> {
     ///
     /// # Errors
     /// Another guardian runs, a parameter or key is wrong, or the system refuses. A venue that does not answer is
-    /// asked again without end, unless its grids are remembered from an earlier start.
+    /// asked again without end, unless its grids are remembered from an earlier start. A full disk is said and done
+    /// without, and while it is latched so is all else that can be.
     pub fn start(config: &Config, clock: C) -> Result<Self, RunError> {
-        let (params, state) = (config.guardian.clone(), config.live.state.clone());
+        let state = config.live.state.clone();
         let store = Store::open(&state)?;
-        let memory = store.recall();
-        let file = |source| RunError::File { path: state.clone(), source };
-        let latch = LatchWriter::prepare(&state).map_err(file)?;
-        let recorder = Recorder::start(EventLog::open(&state).map_err(file)?, &state, latch.spare());
-        let plan = SessionPlan::new(&config.venue, &params)?;
-        let known = learn(&plan, &memory.instruments, &clock)?;
+        let mut memory = store.recall();
+        let latched = latch::check(&state);
+        // The file knows it even where a full disk kept the ledger from being saved: no number is used twice.
+        memory.ledger.latches = memory.ledger.latches.max(latched.number());
+        let latch = LatchWriter::prepare(&state);
+        let log = EventLog::open(&state).inspect_err(|error| eprintln!("pawl guardian: cannot record events: {error}"));
+        let recorder = Recorder::start(log.ok(), &state, latch.spare());
+        let plan = SessionPlan::new(&config.venue, &config.guardian)?;
+        let (known, pace) = learn(&plan, &memory.instruments, &clock)?;
         let instruments = InstrumentTable::new(known.iter().map(|symbol| symbol.spec.clone()))?;
-        params.check(&instruments)?;
+        let params = checked(&config.guardian, &instruments, &latched)?.at_pace(pace.moved);
+        say_pace(&params, pace, instruments.len());
         let folder = params.page_folder(&state);
         let eye = Eye::new(&folder, &instruments, memory.engine);
         let touches: Touches = Arc::new(Mutex::new(vec![None; instruments.len()]));
@@ -130,12 +132,11 @@ impl<C: Clock> Watch<C> {
         let fenced = Arc::new(AtomicBool::new(false));
         let saver = Saver::start(store, known.clone());
         let mut polling = session()?;
-        polling.account_from(memory.cash, memory.ledger.transfers);
-        let (every, dead_man) = (params.poll_every, params.dead_man);
-        let poller = Poller::start(polling, Arc::clone(&touches), every, dead_man, saver.cash());
+        polling.account_from(memory.cash, memory.ledger.transfers.unwrap_or(Money::ZERO));
+        let (often, dead_man) = (Often { every: params.poll_every, limit: pace.limit }, params.dead_man);
+        let poller = Poller::start(polling, Arc::clone(&touches), often, dead_man, saver.cash());
         let most = params.open_lots.limit;
         let actor = Actor::start(acting, touches, &params.liquidation, most, &instruments, Arc::clone(&fenced));
-        let latched = latch::check(&state);
         let mut guard = Guard::new(&params, memory.ledger, latched.level());
         if let LatchState::Latched(record) = &latched
             && let Some(condition) = Condition::from_name(&record.condition)
@@ -144,18 +145,18 @@ impl<C: Clock> Watch<C> {
         }
         let mut watch = Self {
             fence: Fence::new(params.liquidation.fence_timeout, fenced),
-            page: GuardianPageWriter::create(&folder)?,
+            page: OwnPage::create(&folder, latched != LatchState::Clear)?,
             clock,
             params,
             state,
             journal: config.live.journal.clone(),
-            folder,
             instruments,
             guard,
             eye,
             fence_begun_ns: 0,
             recorder,
             latch,
+            unwritten: None,
             saver,
             save_wanted: false,
             poller,
@@ -197,12 +198,13 @@ impl<C: Clock> Watch<C> {
         let now = self.clock.monotonic_ns();
         if self.chores_ns == 0 || now.saturating_sub(self.chores_ns) >= CHORES_EVERY.0 {
             self.chores_ns = now.max(1);
-            self.do_chores();
+            self.do_chores(now);
         }
         let _ = self.poller.look(&mut self.facts);
         let mut actions = std::mem::take(&mut self.actions);
         let (engine, engine_number) = self.eye.look(now);
-        let well = matches!(engine, EngineSight::Alive(_)) && self.guard.level() < Level::Halt;
+        // One that starts, or has stopped, attends nothing.
+        let well = engine.trading().is_some() && self.guard.level() < Level::Halt;
         let observation = Observation {
             utc: self.clock.utc(),
             monotonic_ns: now,
@@ -256,46 +258,6 @@ impl<C: Clock> Watch<C> {
         }
     }
 
-    fn write_latch(&mut self, latch: u64, level: Level, condition: Condition, reading: &Reading) {
-        let at = self.clock.utc();
-        let (value, limit) = (reading.value.to_string(), reading.limit.to_string());
-        let mut record = LatchRecord::new(latch, level, condition.name(), value, limit, at);
-        let text = |value: serde_json::Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-        record.evidence = self.moment().evidence().into_iter().map(|(key, value)| (key, text(value))).collect();
-        let written = self.latch.write(&record);
-        let moment = self.moment();
-        let event = match &written {
-            Ok(_) => {
-                let title = format!(
-                    "LATCHED {} by {}: {} (limit {})",
-                    level.name(),
-                    record.condition,
-                    record.value,
-                    record.limit
-                );
-                moment.event(
-                    Code::Latched,
-                    Severity::Critical,
-                    title,
-                    "Trading is refused until a person runs pawl guardian reset.".into(),
-                )
-            }
-            Err(error) => {
-                let title = format!("The latch could not be written: {error}");
-                moment.event(
-                    Code::LatchFailed,
-                    Severity::Critical,
-                    title,
-                    "The guardian acts all the same; do not restart it.".into(),
-                )
-            }
-        };
-        if let Ok(file) = written {
-            self.recorder.sync_latch(file);
-        }
-        self.recorder.tell(event, true);
-    }
-
     fn liquidate(&mut self, goal: Goal, now: u64) {
         let number = match self.guard.latch() {
             0 => {
@@ -309,60 +271,6 @@ impl<C: Clock> Watch<C> {
         let order = Order::Pursue { goal, number, resumed: self.resumed, since_ns: now };
         // The thread lives as long as this end of its channel.
         let _ = self.actor.orders.send(order);
-    }
-
-    fn hear_actor(&mut self) {
-        while let Ok(news) = self.actor.news.try_recv() {
-            let event = self.news(&news);
-            self.recorder.tell(event, matches!(news, News::Reached { .. } | News::BoundReached(_)));
-        }
-    }
-
-    fn news(&mut self, news: &News) -> GuardianEvent {
-        let moment = self.moment();
-        match news {
-            News::Closed(id, qty) => {
-                let symbol = self.instruments.get(*id).map_or("?", |instrument| instrument.spec().symbol.as_str());
-                let title = format!("Closed {qty} lots of {symbol}");
-                moment.event(Code::LiquidationProgress, Severity::Warning, title, String::new())
-            }
-            News::Trouble(text) => {
-                moment.event(Code::LiquidationProgress, Severity::Warning, "Liquidation: trouble".into(), text.clone())
-            }
-            News::BoundReached(goal) => {
-                let desk = &self.params.liquidation.desk;
-                let title = format!("NOT FLAT after {}: call the desk {desk}", self.params.liquidation.bound);
-                let text = format!("The goal {goal:?} is not reached. The guardian goes on trying.");
-                let mut event = moment.event(Code::NotFlat, Severity::Critical, title, text);
-                event.evidence.insert("desk".into(), desk.clone().into());
-                event
-            }
-            News::Reached { goal, elapsed, closed } => {
-                let (code, severity, title) = match goal {
-                    Goal::Flat => {
-                        (Code::Flat, Severity::Critical, "FLAT: no orders, no positions, by two reads".to_owned())
-                    }
-                    _ if closed.is_positive() => {
-                        (Code::ExcessClosed, Severity::Critical, format!("Excess closed: {closed} lots"))
-                    }
-                    _ => (
-                        Code::EntriesCancelled,
-                        Severity::Warning,
-                        "No entry orders, no excess of open lots".to_owned(),
-                    ),
-                };
-                let mut event = moment.event(
-                    code,
-                    severity,
-                    title,
-                    format!("{:.3} ms after it was seen.", elapsed.as_seconds() * 1e3),
-                );
-                event.evidence.insert("elapsed_us".into(), (elapsed.0 / 1000).into());
-                event.evidence.insert("quantity".into(), closed.to_string().into());
-                self.excess = 0;
-                event
-            }
-        }
     }
 
     /// Says when an engine comes and goes in good order; the bad ways are conditions.
@@ -413,7 +321,9 @@ impl<C: Clock> Watch<C> {
         }
     }
 
-    fn do_chores(&mut self) {
+    fn do_chores(&mut self, now: u64) {
+        self.page.retry();
+        self.retry_latch();
         self.disk_free = [&self.state, &self.journal].into_iter().filter_map(|path| disk_free(path)).min();
         for request in requests::pending(&self.state) {
             self.demanded = self.demanded.max(Some(request.level));
@@ -422,43 +332,7 @@ impl<C: Clock> Watch<C> {
             self.recorder.tell(event, true);
             request.done();
         }
-        if let Some(request) = ResetRequest::take(&self.state) {
-            self.reset(&request);
-        }
-    }
-
-    /// A person on this machine clears the latch.
-    fn reset(&mut self, request: &ResetRequest) {
-        let flat = self.facts.is_some_and(|facts| facts.is_flat());
-        if !flat && !request.accept_positions {
-            let text = "something is open at the venue, or it has not been read: close it, or accept it with --accept-positions";
-            return request.reply(&self.state, false, text);
-        }
-        let title = format!("Latch cleared by {} (uid {}): {}", request.who, request.uid, request.reason);
-        let mut event = self.moment().event(Code::LatchReset, Severity::Warning, title, String::new());
-        event.level = Level::Active;
-        for (key, value) in [("who", request.who.clone()), ("reason", request.reason.clone())] {
-            event.evidence.insert(key.to_owned(), value.into());
-        }
-        event.evidence.insert("uid".into(), request.uid.into());
-        self.recorder.tell(event, true);
-        if let Err(error) = latch::remove(&self.state) {
-            return request.reply(&self.state, false, &error.to_string());
-        }
-        self.guard.reset(request.new_reference);
-        self.eye.forget();
-        self.fence.open();
-        (self.resumed, self.excess) = (false, 0);
-        let _ = self.actor.orders.send(Order::Forget);
-        self.save_wanted = true;
-        // A new page has no kill word; an engine that was told the old one never hears it taken back.
-        match GuardianPageWriter::create(&self.folder) {
-            Ok(page) => {
-                self.page = page;
-                request.reply(&self.state, true, "cleared");
-            }
-            Err(error) => request.reply(&self.state, false, &format!("cleared, but restart the guardian: {error}")),
-        }
+        self.take_reset(now, self.clock.utc());
     }
 
     fn say_started(&mut self, latched: &LatchState, damaged: Option<&str>) {
@@ -488,20 +362,44 @@ impl<C: Clock> Watch<C> {
     }
 }
 
-/// The grids of the symbols: from the venue, or remembered.
+/// The parameters, if they can be. While it is latched there is something to be finished: a maximum of open lots that
+/// is off a grid which the venue has changed does not matter for that.
+fn checked(
+    params: &GuardianParams,
+    instruments: &InstrumentTable,
+    latched: &LatchState,
+) -> Result<GuardianParams, GuardianParamsError> {
+    params.check_ranges()?;
+    match params.check_grid(instruments) {
+        Err(error) if *latched != LatchState::Clear => eprintln!("pawl guardian: {error}"),
+        other => other?,
+    }
+    Ok(params.clone())
+}
+
+fn say_pace(params: &GuardianParams, pace: Pace, symbols: usize) {
+    if pace.quiet > params.poll_every {
+        eprintln!(
+            "pawl guardian: the account is read every {}, and every {} while it trades, instead of every {}: with {symbols} symbols that takes half of the {} that the venue allows in a minute",
+            pace.quiet, pace.moved, params.poll_every, pace.limit
+        );
+    }
+}
+
+/// The grids of the symbols: from the venue, or remembered; and how often the account may be read.
 fn learn<C: Clock>(
     plan: &SessionPlan,
     remembered: &[KnownSymbol],
     clock: &C,
-) -> Result<Vec<KnownSymbol>, SessionError> {
+) -> Result<(Vec<KnownSymbol>, Pace), SessionError> {
     let mut client = plan.client()?;
     loop {
         match plan.learn(&mut client) {
-            Ok(known) => return Ok(known),
+            Ok(known) => return Ok((known, plan.pace(Some(&mut client)))),
             Err(SessionError::Rest(error)) => {
                 let same = remembered.iter().map(|symbol| &symbol.spec.symbol).eq(&plan.symbols);
                 if same && !remembered.is_empty() {
-                    return Ok(remembered.to_vec());
+                    return Ok((remembered.to_vec(), plan.pace(None)));
                 }
                 eprintln!("pawl guardian: waiting for the venue: {error}");
                 clock.pause(LEARN_AGAIN);

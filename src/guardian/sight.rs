@@ -48,7 +48,7 @@ pub(super) struct Sight {
     engine_number: u64,
     /// Count of each hot thread, and how long it has not moved.
     steps: [(u64, u64); MAX_HOT_THREADS],
-    /// How long a position has had no engine.
+    /// How long a position has had no engine that trades.
     pub(super) unattended_ns: u64,
     /// How long the page could not be read.
     pub(super) unreadable_ns: u64,
@@ -101,7 +101,11 @@ impl Sight {
     fn see_engine(&mut self, p: &GuardianParams, o: &Observation<'_>, gap: u64) {
         let grow = |age: &mut u64, yes: bool| *age = if yes { age.saturating_add(gap) } else { 0 };
         grow(&mut self.unreadable_ns, matches!(o.engine, EngineSight::Unreadable));
-        let nobody = matches!(o.engine, EngineSight::Absent | EngineSight::Ended { in_good_order: true });
+        let nobody = match o.engine {
+            EngineSight::Absent | EngineSight::Ended { in_good_order: true } => true,
+            EngineSight::Alive(view) => matches!(view.snapshot.state, EngineState::Starting | EngineState::Stopped),
+            EngineSight::Unreadable | EngineSight::Ended { in_good_order: false } => false,
+        };
         grow(&mut self.unattended_ns, nobody && o.venue.is_some_and(|facts| !facts.is_flat()));
         let Some(view) = o.engine.view() else { return };
         if self.engine_number != o.engine_number {

@@ -303,8 +303,8 @@ mod tests {
         let store = Store::open(folder.path()).unwrap();
         assert_eq!(store.recall(), Memory::default());
         let day = Day { number: 20_000, reference: Money::whole(10_000) };
-        let (peak, transfers) = (Some(Money::whole(11_000)), Money::whole(-50));
-        let ledger = Ledger { level: Level::Halt, latches: 3, day: Some(day), peak, transfers };
+        let (peak, transfers, unbooked) = (Some(Money::whole(11_000)), Some(Money::whole(-50)), Money::whole(-20));
+        let ledger = Ledger { level: Level::Halt, latches: 3, day: Some(day), peak, transfers, unbooked };
         let me = ProcessIdentity::current().unwrap();
         store.save(&ledger, Some(me), vec![]).unwrap();
         let expected = Memory { ledger, engine: Some(me), ..Memory::default() };
@@ -316,6 +316,23 @@ mod tests {
             let memory = store.recall();
             assert!(memory.damaged.is_some() && memory.ledger.level == Level::ReduceOnly, "cut at {length}");
         }
+    }
+
+    #[test]
+    fn a_file_of_an_earlier_version_is_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path()).unwrap();
+        let day = Some(Day { number: 20_000, reference: Money::whole(10_000) });
+        let ledger = Ledger { latches: 3, day, ..Ledger::default() };
+        store.save(&ledger, None, vec![]).unwrap();
+        let path = folder.path().join(LEDGER_FILE);
+        let mut file: serde_json::Value = read_json(&path).unwrap();
+        for field in ["transfers", "unbooked"] {
+            file["ledger"].as_object_mut().unwrap().remove(field).unwrap();
+        }
+        fs::write(&path, file.to_string()).unwrap();
+        let memory = store.recall();
+        assert_eq!((memory.damaged, memory.ledger), (None, ledger));
     }
 
     #[test]

@@ -115,7 +115,7 @@ pub fn payload_fields(event: &Event) -> Vec<(&'static str, Value)> {
                 ("entry", report.entry.into()),
             ]
         }
-        EventKind::InventoryReport => list!(InventoryReport: round, free, locked),
+        EventKind::InventoryReport => list!(InventoryReport: round, free, locked, moved),
         EventKind::AccountReport => list!(AccountReport: round, free, locked, equity),
         EventKind::OpenOrderReport => list!(OpenOrderReport: round, order, remaining, filled),
         EventKind::Reconciled | EventKind::Reconcile => list!(Reconciled: round, orders),

@@ -59,6 +59,15 @@ pub(super) struct Inventory {
     pub(super) baseline: Option<Qty>,
 }
 
+impl Inventory {
+    /// A deposit or withdrawal: there is more or less that is not ours.
+    fn owner_moves(&mut self, moved: Qty) {
+        let after = |owned: Qty| owned.checked_add(moved).unwrap_or(owned);
+        (self.free, self.total) = (after(self.free).max(Qty::ZERO), after(self.total).max(Qty::ZERO));
+        self.baseline = self.baseline.map(after);
+    }
+}
+
 impl Oms {
     /// True when orders may be sent at all.
     pub(super) fn trusts_venue(&self) -> bool {
@@ -163,6 +172,9 @@ impl Oms {
         let (round, Some(book)) = (self.round, self.books.get_mut(id.index())) else { return };
         let Some(total) = report.free.checked_add(report.locked) else { return };
         let inventory = book.inventory.get_or_insert_default();
+        if !report.moved.is_zero() {
+            return inventory.owner_moves(report.moved);
+        }
         (inventory.free, inventory.total) = (report.free, total);
         // What was there before the first order is not ours, unless an operator said otherwise.
         let held = Qty::from_units(book.position.signed_units());

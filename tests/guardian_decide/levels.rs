@@ -26,6 +26,22 @@ fn a_halted_engine_whose_lots_grow_is_killed_and_flattened() {
 }
 
 #[test]
+fn an_account_whose_cash_never_stands_still_is_seen_all_the_same() {
+    let mut world = World::new();
+    let mut guard = settled(&mut world);
+    world.hold(1);
+    world.venue().explained = false;
+    world.demanded = Some(Level::Halt);
+    world.look(&mut guard);
+    world.pass(&mut guard, Span::seconds(3));
+    assert_eq!(guard.level(), Level::Halt);
+    world.hold(2);
+    let actions = world.pass(&mut guard, Span::seconds(2));
+    assert!(breached(&actions).contains(&Condition::Disobedience), "{actions:?}");
+    assert_eq!(guard.level(), Level::Flatten);
+}
+
+#[test]
 fn a_guardian_that_starts_latched_takes_up_the_work() {
     for (level, expected) in [(Level::Flatten, Goal::Flat), (Level::Halt, Goal::Halt)] {
         let mut world = World::new();

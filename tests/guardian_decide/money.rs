@@ -3,7 +3,9 @@
 use pawl::core::time::{DAY, SECOND};
 use pawl::core::{Money, Nanos, Span};
 use pawl::guardian::decide::Report;
+use pawl::guardian::ledger::Ledger;
 use pawl::guardian::{Action, Condition, Goal, Guard, GuardianParams, Level};
+use pawl::snapshot::EngineState;
 
 use super::world::{MS, NOON, World, breached, money, settled};
 
@@ -152,6 +154,94 @@ fn a_deposit_that_the_engine_has_not_booked_yet_is_no_loss() {
     // A loss that the engine sees first counts, booked or not.
     let (breaches, level) = see(&mut world, "12609.99", "12900", 3_000);
     assert_eq!((breaches[0], level), (Condition::DailyLoss, Level::Flatten));
+}
+
+#[test]
+fn what_may_be_a_deposit_makes_no_peak_and_no_day_and_counts_once() {
+    let mut world = World::new();
+    let mut guard = settled(&mut world);
+    let day = guard.ledger().day.unwrap();
+    // A thousand came, and the venue does not say yet from where.
+    let bend = |world: &mut World, pending: i64, transfers: i64| {
+        (world.venue().equity, world.venue().balance) = (Money::whole(11_000), Money::whole(11_000));
+        (world.venue().pending, world.venue().transfers) = (Money::whole(pending), Money::whole(transfers));
+        world.venue().explained = pending == 0;
+    };
+    bend(&mut world, 1_000, 0);
+    world.utc += DAY;
+    world.mono += DAY;
+    world.tick(10 * MS);
+    world.read();
+    assert_eq!(breached(&world.look(&mut guard)), []);
+    world.pass(&mut guard, Span::seconds(3));
+    assert_eq!((guard.ledger().peak, guard.ledger().day), (Some(Money::whole(10_000)), Some(day)));
+    bend(&mut world, 0, 1_000);
+    let actions = world.pass(&mut guard, Span::seconds(3));
+    assert!(actions.contains(&Action::Tell(Report::CashMoved(Money::whole(1_000)))), "{actions:?}");
+    let ledger = guard.ledger();
+    assert_eq!((ledger.peak, ledger.reference()), (Some(Money::whole(11_000)), Some(Money::whole(11_000))));
+    assert_eq!(ledger.day.unwrap().number, day.number + 1);
+}
+
+#[test]
+fn a_withdrawal_that_is_not_certain_yet_is_no_loss_and_hides_none() {
+    let mut world = World::new();
+    let mut guard = settled(&mut world);
+    let mut see = |world: &mut World, engine: &str, venue: &str, pending: i64, transfers: i64| {
+        world.engine().snapshot.equity = money(engine);
+        (world.venue().equity, world.venue().balance) = (money(venue), money(venue));
+        (world.venue().pending, world.venue().transfers) = (Money::whole(pending), Money::whole(transfers));
+        world.venue().explained = pending == 0;
+        world.read();
+        breached(&world.pass(&mut guard, Span::seconds(7)))
+    };
+    assert_eq!(see(&mut world, "10000", "5000", -5_000, 0), [], "nobody knows, and the engine has not booked it");
+    assert_eq!(see(&mut world, "5000", "5000", -5_000, 0), [], "the engine has");
+    assert_eq!(see(&mut world, "4850", "4850", -5_000, 0), [], "1.5 % lost beside it");
+    assert_eq!(see(&mut world, "4850", "4850", 0, -5_000), [], "it was one: 3 % of what is left");
+    let breaches = see(&mut world, "1850", "1849.99", -3_000, -5_000);
+    assert_eq!(breaches.first(), Some(&Condition::DailyLoss), "another, and a hair more is lost");
+}
+
+#[test]
+fn what_the_engine_has_not_booked_is_remembered_over_a_bad_look_and_a_restart() {
+    let mut world = World::new();
+    let mut guard = settled(&mut world);
+    (world.venue().equity, world.venue().balance) = (Money::whole(15_000), Money::whole(15_000));
+    world.venue().transfers = Money::whole(5_000);
+    world.read();
+    assert_eq!(breached(&world.look(&mut guard)), []);
+    // A moment in which the page cannot be read.
+    world.unreadable = true;
+    world.tick(10 * MS);
+    assert_eq!(breached(&world.look(&mut guard)), []);
+    world.unreadable = false;
+    world.tick(10 * MS);
+    assert_eq!(breached(&world.look(&mut guard)), []);
+    let mut again = Guard::new(&GuardianParams::default(), *guard.ledger(), None);
+    assert_eq!(breached(&world.pass(&mut again, Span::seconds(3))), []);
+    assert_eq!(again.ledger().unbooked, Money::whole(5_000));
+    // Another engine begins with what the venue says.
+    world.number += 1;
+    world.engine().snapshot.state = EngineState::Starting;
+    world.tick(10 * MS);
+    world.look(&mut again);
+    assert_eq!(again.ledger().unbooked, Money::ZERO);
+}
+
+#[test]
+fn a_ledger_that_does_not_know_what_was_counted_is_not_moved_by_it() {
+    let mut world = World::new();
+    let guard = settled(&mut world);
+    let old = Ledger { transfers: None, ..*guard.ledger() };
+    let mut again = Guard::new(&GuardianParams::default(), old, None);
+    world.venue().transfers = Money::whole(700);
+    let actions = world.pass(&mut again, Span::seconds(3));
+    assert!(!actions.iter().any(|action| matches!(action, Action::Tell(Report::CashMoved(_)))), "{actions:?}");
+    assert_eq!(again.ledger().reference(), Some(Money::whole(10_000)));
+    world.venue().transfers = Money::whole(800);
+    world.pass(&mut again, Span::seconds(3));
+    assert_eq!(again.ledger().reference(), Some(Money::whole(10_100)));
 }
 
 #[test]

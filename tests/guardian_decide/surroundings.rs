@@ -143,6 +143,20 @@ fn engine_and_venue_must_agree() {
 }
 
 #[test]
+fn what_is_too_small_to_be_sold_is_no_disagreement() {
+    let mut world = World::new();
+    let mut guard = settled(&mut world);
+    // A spot engine books away what is left of a position below the smallest order; the venue still has it.
+    let least = Qty::from_units(10_000);
+    world.venue().dust[0] = least;
+    world.venue().positions[0] = Qty::from_units(least.units() - 1);
+    assert_eq!(breached(&world.pass(&mut guard, Span::seconds(60))), []);
+    world.venue().positions[0] = least;
+    let actions = world.pass(&mut guard, Span::seconds(5));
+    assert_eq!((breached(&actions), guard.level()), (vec![Condition::PositionDisagreement], Level::ReduceOnly));
+}
+
+#[test]
 fn a_step_of_the_clock_opens_no_day_and_is_over_when_the_venue_agrees() {
     let mut world = World::new();
     let mut guard = settled(&mut world);

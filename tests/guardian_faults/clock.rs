@@ -1,4 +1,5 @@
-//! A date that is stepped opens no new day, and the day's reference goes on to count.
+//! A date that is stepped opens no new day, and the day's reference goes on to count. A clock that is stepped in the
+//! middle of an emergency does not end it.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
@@ -9,6 +10,8 @@ use pawl::guardian::clock::{Clock, SystemClock};
 use pawl::guardian::run::Watch;
 use pawl::snapshot::{Level, monotonic_ns};
 
+use super::books::is_close;
+use super::engine::Scene;
 use super::lab::{CALM, DEPOSIT, KEYS, Lab, wait_for};
 use super::stand_in;
 
@@ -58,4 +61,18 @@ fn a_stepped_clock_opens_no_new_day_and_stops_entries() {
     lab.assert_flat_and_told("daily-loss");
     stop.store(true, Ordering::Relaxed);
     watching.join().unwrap();
+}
+
+#[test]
+fn a_clock_that_jumps_in_the_middle_of_a_liquidation_does_not_stop_it() {
+    // The proof of flat takes long enough for the clock to jump before it.
+    let slow = CALM.replace("[guardian.liquidation]\n", "[guardian.liquidation]\nconfirm_pause = \"3s\"\n");
+    let mut scene = Scene::open(&slow);
+    scene.engine.process.kill();
+    wait_for("the first close", || scene.lab.orders().iter().any(is_close).then_some(()));
+    assert_eq!(scene.lab.count("flat"), 0, "too late to jump in the middle");
+    // Beyond the window in which a signature is good, within what counts as a wrong clock.
+    scene.lab.admin("faults", &serde_json::json!({"clock_skew_ms": 4000}));
+    scene.assert_cleaned_up("engine-exit");
+    assert_eq!(scene.lab.closed_by_guardian(), scene.held.abs(), "closed once");
 }

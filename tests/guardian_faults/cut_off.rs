@@ -35,3 +35,21 @@ fn a_guardian_that_is_cut_off_forbids_entries_and_flattens_when_it_is_back() {
     scene.assert_cleaned_up("engine-exit");
     assert_eq!(scene.lab.closed_by_guardian(), held.abs());
 }
+
+#[test]
+fn a_reset_is_refused_until_the_venue_was_read_after_the_latch() {
+    let lab = Lab::new(CALM);
+    let _guardian = lab.ready_guardian();
+    enable(&lab, "pawl-guardian-key", false);
+    lab.request("halt");
+    lab.wait_latch();
+    let reset = || lab.pawl(&["guardian", "reset", "--reason", "a test"]).output().unwrap();
+    // It was flat when it was read last; nobody knows what it is now.
+    let refused = reset();
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(!refused.status.success() && said.contains("has not been read since"), "{said}");
+    assert_ne!(check(&lab.state()), LatchState::Clear);
+    enable(&lab, "pawl-guardian-key", true);
+    wait_for("the reset", || reset().status.success().then_some(()));
+    assert_eq!(check(&lab.state()), LatchState::Clear);
+}

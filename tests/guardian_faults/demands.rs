@@ -1,7 +1,5 @@
 //! What people ask for: requests from afar, a reset, a drill.
 
-use std::fs;
-
 use pawl::core::Qty;
 use serde_json::Value;
 
@@ -13,19 +11,12 @@ fn requests_from_afar_stop_things_and_a_reset_is_refused_while_something_is_open
     let lab = Lab::new(CALM);
     let _guardian = lab.ready_guardian();
     let _engine = stand_in::start(&lab);
-    fs::create_dir_all(lab.state().join("requests")).unwrap();
-    let ask = |action: &str| {
-        let path = lab.state().join("requests").join(format!("1-{action}.json"));
-        fs::write(path.with_extension("new"), format!("{{\"action\":\"{action}\",\"source\":\"telegram\"}}")).unwrap();
-        fs::rename(path.with_extension("new"), &path).unwrap();
-        path
-    };
-    let taken = ask("pause");
+    let taken = lab.request("pause");
     wait_for("the pause", || (!taken.exists() && lab.count("level-raised") == 1).then_some(()));
     assert_eq!(lab.held("BTCUSDT"), stand_in::HELD, "a pause closes nothing");
     let reset = lab.pawl(&["guardian", "reset", "--reason", "a test"]).output().unwrap();
     assert!(!reset.status.success(), "something is open");
-    ask("kill");
+    lab.request("kill");
     lab.assert_flat_and_told("operator");
 }
 

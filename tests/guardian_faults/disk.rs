@@ -71,3 +71,23 @@ fn a_full_disk_does_not_keep_the_guardian_from_latching_and_flattening() {
     let view = wait_for("its view", || scene.lab.view().filter(|view| view.latch != 0));
     assert!(!view.entries_allowed);
 }
+
+#[test]
+fn a_guardian_that_is_killed_on_a_full_disk_is_succeeded_while_it_is_full() {
+    let folder = tempfile::tempdir().unwrap();
+    let place = folder.path().join("state");
+    let Some(disk) = TinyDisk::mount(&place) else { return };
+    let guardian = format!("{CALM}[guardian.disk]\naction = \"ACTIVE\"\nlimit = 0\nwarn = 0\n");
+    let mut scene = Scene::around(Lab::in_folder(folder, "futures", &Alerts::tables(ENGINE), &guardian));
+    disk.fill();
+    // Nothing that is asked of the venue is answered before the guardian dies.
+    scene.lab.admin("faults", &serde_json::json!({"latency_in": "2s"}));
+    scene.engine.process.kill();
+    scene.lab.wait_latch();
+    scene.guardian.kill();
+    scene.lab.admin("faults", &serde_json::json!({}));
+    scene.guardian = scene.lab.guardian();
+    scene.lab.wait_held("flat", "BTCUSDT", Qty::is_zero);
+    fs::remove_file(place.join("filler")).unwrap();
+    scene.assert_cleaned_up("engine-exit");
+}

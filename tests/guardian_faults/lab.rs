@@ -200,6 +200,16 @@ impl Lab {
         ureq::post(format!("{}/admin/{path}", self.url)).send(body.to_string().as_bytes()).unwrap();
     }
 
+    /// A request from afar; answers its file, which is gone once it was taken up.
+    pub(crate) fn request(&self, action: &str) -> PathBuf {
+        let folder = self.state().join("requests");
+        fs::create_dir_all(&folder).unwrap();
+        let path = folder.join(format!("1-{action}.json"));
+        fs::write(path.with_extension("new"), format!("{{\"action\":\"{action}\",\"source\":\"telegram\"}}")).unwrap();
+        fs::rename(path.with_extension("new"), &path).unwrap();
+        path
+    }
+
     /// The market of a symbol jumps by so many percent.
     pub(crate) fn jump(&self, symbol: &str, percent: f64) {
         self.admin("price", &serde_json::json!({"symbol": symbol, "percent": percent}));

@@ -48,7 +48,9 @@ fn what_moves_while_no_guardian_runs_moves_the_reference(market: &str) {
         let moved = Money::whole(left);
         let view = wait_for("the reference to move", || lab.view().filter(|view| view.day_reference == moved));
         assert_eq!((view.latch, view.peak_equity), (0, moved), "{}", lab.said());
-        // Whatever was saved first, it is counted once.
+        // Once it is on disk it is counted once.
+        let saved = || lab.read("state/guardian-state.json").contains(&format!("\"{moved}\"")).then_some(());
+        wait_for("the reference to be saved", saved);
         guardian.kill();
         guardian = lab.ready_guardian();
         let view = wait_for("the third guardian", || lab.view().filter(|view| view.heartbeat > 0));

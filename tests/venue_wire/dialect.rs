@@ -349,6 +349,33 @@ fn futures_go_short_reduce_and_are_cancelled_when_the_countdown_ends() {
 }
 
 #[test]
+fn futures_tell_the_time_by_a_session_and_average_prices_with_many_digits() {
+    let venue = Venue::start(&ServerParams { market: Market::Futures, ..params() }, 1.0);
+    let mut socket = venue.websocket("/ws-fapi/v1");
+    let refused = socket.ask("time", json!({}));
+    assert_eq!((&refused["status"], &refused["result"]), (&json!(404), &Value::Null), "{refused}");
+    let status = socket.ask("session.status", json!({}));
+    assert_eq!((&status["status"], &status["result"]["apiKey"]), (&json!(200), &Value::Null), "{status}");
+    let off = now_millis().abs_diff(status["result"]["serverTime"].as_u64().unwrap());
+    assert!(off < 60_000, "{status}");
+    // Three fills at different prices: their average has no end.
+    for quantity in ["0.003", "0.001", "0.003"] {
+        venue.signed(
+            ENGINE,
+            "POST",
+            "/fapi/v1/order",
+            &format!("symbol=BTCUSDT&side=BUY&type=MARKET&quantity={quantity}"),
+        );
+    }
+    let rows = venue.signed(ENGINE, "GET", "/fapi/v3/positionRisk", "symbol=BTCUSDT").1;
+    let (whole, digits) = rows[0]["entryPrice"].as_str().unwrap().split_once('.').unwrap();
+    assert_eq!((whole.len(), digits.len()), (5, 13), "{rows}");
+    let away = (number(&rows[0]["entryPrice"]) - number(&rows[0]["markPrice"])).abs();
+    assert!(away < number(&rows[0]["markPrice"]) / 10.0, "{rows}");
+    assert_eq!(rows[0]["positionSide"], "BOTH");
+}
+
+#[test]
 fn futures_tell_what_moved_the_wallet() {
     let params = ServerParams { market: Market::Futures, fees: (Price::ZERO, Price::whole(4)), ..params() };
     let venue = Venue::start(&params, 1.0);

@@ -45,9 +45,16 @@ impl VenueClock {
         Nanos(now.0.saturating_add_signed(self.offset()))
     }
 
-    /// Forgets everything: our own clock was set.
-    pub fn forget(&mut self) {
-        *self = Self::default();
+    /// What our clock shows when the venue's shows `venue`: the inverse of [`VenueClock::venue_time`].
+    #[must_use]
+    pub fn local_time(&self, venue: Nanos) -> Nanos {
+        Nanos(venue.0.saturating_add_signed(self.offset().saturating_neg()))
+    }
+
+    /// The venue does not agree with the estimate, for instance because our own clock was set: the next sample decides
+    /// alone. Until it comes the old estimate rules, which is nearer the truth than none.
+    pub fn doubt(&mut self) {
+        (self.samples, self.next) = ([None; SAMPLES], 0);
     }
 }
 
@@ -69,5 +76,17 @@ mod tests {
         }
         assert_eq!(clock.offset(), -2000);
         assert_eq!(clock.venue_time(Nanos(1_000)), Nanos(0));
+    }
+
+    #[test]
+    fn a_doubted_estimate_rules_until_the_next_sample() {
+        let mut clock = VenueClock::default();
+        clock.sample(Nanos(10_000), Nanos(10_002), Nanos(7_001));
+        assert_eq!((clock.offset(), clock.local_time(Nanos(7_000))), (-3_000, Nanos(10_000)));
+        clock.doubt();
+        assert_eq!(clock.offset(), -3_000);
+        // Slower than the one before, and believed all the same.
+        clock.sample(Nanos(20_000), Nanos(20_100), Nanos(20_060));
+        assert_eq!(clock.offset(), 10);
     }
 }

@@ -2,8 +2,8 @@
 //! symbol to instrument, stale and repeated updates dropped, everything counted.
 //!
 //! Two connections may carry the same stream while one replaces the other: update and trade numbers
-//! rise within a symbol, so what is not newer is dropped. After a loss the numbers start anew
-//! ([`MarketDecoder::forget`]): the venue may have been reset.
+//! rise within a symbol, so what is not newer is dropped. After a loss the numbers of what was lost start anew
+//! ([`MarketDecoder::forget_quotes`], [`MarketDecoder::forget_trades`]): the venue may have been reset.
 //!
 //! Nothing is allocated per frame. A bad frame is counted and yields no event.
 
@@ -16,7 +16,7 @@ use super::scan::scan;
 use super::symbols::SymbolTable;
 use crate::core::fetch::fetch;
 use crate::core::payload::{Payload, Quote, Trade};
-use crate::core::{Event, EventKind, Flags, Nanos, Price, Qty};
+use crate::core::{Event, EventKind, Flags, InstrumentId, Nanos, Price, Qty};
 
 /// What a frame was, for whoever keeps the connection.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -109,6 +109,20 @@ impl MarketDecoder {
     /// Forgets update and trade numbers: the next connection starts anew.
     pub fn forget(&mut self) {
         self.last.fill(Last::default());
+    }
+
+    /// Forgets the update numbers of these instruments.
+    pub fn forget_quotes(&mut self, instruments: &[InstrumentId]) {
+        for instrument in instruments {
+            self.last[instrument.index()].update = 0;
+        }
+    }
+
+    /// Forgets the trade numbers of these instruments.
+    pub fn forget_trades(&mut self, instruments: &[InstrumentId]) {
+        for instrument in instruments {
+            self.last[instrument.index()].trade = 0;
+        }
     }
 
     /// Reads a made-up frame, so that the code is at hand when a real one comes; it is not counted and yields nothing.

@@ -28,8 +28,8 @@ pub struct Endpoints {
     pub binary: String,
     /// WebSocket API, with its path: `wss://ws-api.binance.com:443/ws-api/v3`.
     pub websocket_api: String,
-    /// Account events of futures; `/ws?listenKey=` is appended. Empty on spot, where they come over
-    /// the WebSocket API.
+    /// Account events of futures, see [`Endpoints::account_events`]. Empty on spot, where they come over the WebSocket
+    /// API.
     pub private: String,
 }
 
@@ -100,9 +100,44 @@ impl Endpoints {
         }
     }
 
+    /// Where the account events of this key are. Hosts that serve market and account apart take the key as a parameter
+    /// below `/private`; an unsplit one, as the futures test network's, takes it as a path: `/ws/<listenKey>`.
+    #[must_use]
+    pub fn account_events(&self, listen_key: &str) -> String {
+        let base = &self.private;
+        if base.ends_with("/private") {
+            format!("{base}/ws?listenKey={listen_key}")
+        } else {
+            format!("{base}/ws/{listen_key}")
+        }
+    }
+
     fn of([rest, quotes, trades, binary, websocket_api, private]: [&str; 6]) -> Self {
         let [rest, quotes, trades] = [rest, quotes, trades].map(str::to_owned);
         let [binary, websocket_api, private] = [binary, websocket_api, private].map(str::to_owned);
         Self { rest, quotes, trades, binary, websocket_api, private }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn account_events_of_futures_have_an_address_at_each_venue() {
+        for (endpoints, wanted) in [
+            (Endpoints::production(Market::UsdMFutures), "wss://fstream.binance.com/private/ws?listenKey=KEY"),
+            (Endpoints::testnet(Market::UsdMFutures), "wss://stream.binancefuture.com/ws/KEY"),
+            (
+                Endpoints::loopback("127.0.0.1:9080", Market::UsdMFutures, false),
+                "ws://127.0.0.1:9080/private/ws?listenKey=KEY",
+            ),
+            (
+                Endpoints::loopback("127.0.0.1:9080", Market::UsdMFutures, true),
+                "wss://127.0.0.1:9080/private/ws?listenKey=KEY",
+            ),
+        ] {
+            assert_eq!(endpoints.account_events("KEY"), wanted);
+        }
     }
 }

@@ -7,6 +7,7 @@
 //! | limited | nothing was done, and we must be silent for a while |
 //! | unknown | it may have been done: ask |
 
+use crate::core::Span;
 use crate::core::payload::RejectCode;
 
 /// What a refusal says about the fate of a request.
@@ -22,8 +23,10 @@ pub enum Outcome {
 
 /// Codes that leave the outcome open: unknown error, disconnected, unexpected answer, time-out.
 const UNKNOWN: [i64; 4] = [-1000, -1001, -1006, -1007];
+/// Too many orders: the account's count of them is full, and nothing else.
+pub const TOO_MANY_ORDERS: i64 = -1015;
 /// Too many requests, too many orders.
-const LIMITED: [i64; 2] = [-1003, -1015];
+const LIMITED: [i64; 2] = [-1003, TOO_MANY_ORDERS];
 /// Overloaded: not executed.
 const OVERLOADED: i64 = -1008;
 /// The new order was refused; the text says why.
@@ -101,6 +104,14 @@ const BY_CODE: [(i64, RejectCode); 22] = [
     (-5022, RejectCode::Requote),
 ];
 
+/// The window in which there were [too many orders](TOO_MANY_ORDERS), aligned to the venue's clock: "current limit is
+/// 50 orders per 10 SECOND."
+#[must_use]
+pub fn order_window(message: &str) -> Span {
+    let named = [("DAY", 86_400), ("MINUTE", 60)].into_iter().find(|(unit, _)| message.contains(unit));
+    Span::seconds(named.map_or(10, |(_, seconds)| seconds))
+}
+
 /// Reject reasons of an executionReport (`r`), by name.
 #[must_use]
 pub fn reject_reason(reason: &str) -> RejectCode {
@@ -173,6 +184,18 @@ mod tests {
             (400, -1021, "", RejectCode::Other),
         ] {
             assert_eq!(reject_code(status, code, message), reason, "{code} {message}");
+        }
+    }
+
+    #[test]
+    fn the_window_of_too_many_orders_is_named() {
+        for (message, seconds) in [
+            ("Too many new orders; current limit is 50 orders per 10 SECOND.", 10),
+            ("Too many new orders; current limit is 1200 orders per 1 MINUTE.", 60),
+            ("Too many new orders; current limit is 160000 orders per 1 DAY.", 86_400),
+            ("", 10),
+        ] {
+            assert_eq!(order_window(message), Span::seconds(seconds), "{message}");
         }
     }
 }

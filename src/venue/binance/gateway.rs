@@ -8,7 +8,7 @@
 //!
 //! A connection that the venue is about to close, or that nears the venue's 24 hours, is replaced: the
 //! new one is connected and upgraded first, and takes over while no order is in flight. Logging on
-//! again then takes one round trip, told as down and up.
+//! again then takes a few round trips, told as down and up.
 
 use std::sync::Arc;
 
@@ -253,7 +253,7 @@ impl OrderGateway {
 
     fn poll_private(&mut self, now: Nanos, emit: &mut impl FnMut(Event)) -> bool {
         if let Some(key) = self.protocol.take_listen_key() {
-            let url = format!("{}/ws?listenKey={key}", self.params.endpoints.private);
+            let url = self.params.endpoints.account_events(&key);
             let registry = self.registry.as_ref().map(|(registry, token)| (registry, *token));
             self.private = connect(&self.params, &self.tls, &url, registry).ok();
         }
@@ -266,7 +266,9 @@ impl OrderGateway {
             Incoming::Down { .. } => lost = true,
         });
         if lost {
-            // Without the account's events nothing is known for sure: both are made anew.
+            // Without the account's events nothing is known for sure: both are made anew, not before the venue wants
+            // to hear of us again.
+            self.protocol.silence(private.next_due());
             self.private = None;
             self.client.restart("the private stream was lost");
         }

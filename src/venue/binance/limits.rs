@@ -2,7 +2,7 @@
 //! windows aligned to the venue's clock, as the venue counts them.
 //!
 //! An entry leaves a tenth of each limit to exits, cancels and questions. After a 429 or 418 nothing
-//! is sent until the venue's `retryAfter`.
+//! is sent until the venue's `retryAfter`; where only the orders were too many, only they wait.
 
 use crate::core::{Nanos, Span};
 
@@ -55,11 +55,20 @@ impl Window {
     }
 }
 
+/// When the window of this length that holds `now` ends.
+#[must_use]
+pub fn window_end(now: Nanos, span: Span) -> Nanos {
+    let span = span.0.max(1);
+    Nanos((now.0 / span).saturating_add(1).saturating_mul(span))
+}
+
 /// The running windows.
 #[derive(Clone, Debug)]
 pub struct Limits {
     weight: Window,
     orders: [Window; 2],
+    /// The venue's own count of our orders is full until then.
+    orders_until: Nanos,
     silent_until: Nanos,
 }
 
@@ -73,6 +82,7 @@ impl Limits {
                 Window::new(Span::seconds(10), params.orders_per_10s),
                 Window::new(Span::seconds(86_400), params.orders_per_day),
             ],
+            orders_until: Nanos::NONE,
             silent_until: Nanos::NONE,
         }
     }
@@ -88,7 +98,9 @@ impl Limits {
 
     /// Takes the weight and the count of an order.
     pub fn take_order(&mut self, now: Nanos, weight: u32, importance: Importance) -> bool {
-        if !self.orders.iter_mut().all(|window| window.room(now, 1, importance)) || !self.take(now, weight, importance)
+        if now < self.orders_until
+            || !self.orders.iter_mut().all(|window| window.room(now, 1, importance))
+            || !self.take(now, weight, importance)
         {
             return false;
         }
@@ -101,6 +113,17 @@ impl Limits {
     /// The venue wants silence until then.
     pub fn silence(&mut self, until: Nanos) {
         self.silent_until = self.silent_until.max(until);
+    }
+
+    /// The venue takes no more orders until then; everything else may be sent.
+    pub fn stop_orders(&mut self, until: Nanos) {
+        self.orders_until = self.orders_until.max(until);
+    }
+
+    /// When a request that was not [taken](Self::take) at the venue's time `now` is worth another try.
+    #[must_use]
+    pub fn opens(&self, now: Nanos) -> Nanos {
+        if now < self.silent_until { self.silent_until } else { window_end(now, self.weight.span) }
     }
 }
 
@@ -124,5 +147,19 @@ mod tests {
         assert!(!limits.take(at(99), 1, Importance::Rest));
         assert!(limits.take(at(100), 1, Importance::Rest));
         assert!(!limits.take(at(100), 1000, Importance::Rest));
+    }
+
+    #[test]
+    fn too_many_orders_stop_orders_and_nothing_else() {
+        let mut limits = Limits::new(&LimitParams { weight_per_minute: 10, orders_per_10s: 20, orders_per_day: 30 });
+        let at = |second: u64| Nanos(Span::seconds(1_700_000_000 + second).0);
+        limits.stop_orders(at(10));
+        limits.stop_orders(at(5));
+        assert!(!limits.take_order(at(9), 1, Importance::Rest));
+        assert!(limits.take(at(9), 1, Importance::Rest));
+        assert!(limits.take_order(at(10), 1, Importance::Rest));
+        // What does not fit is worth a try when the silence, or the minute, is over: 1,699,999,980 began one.
+        limits.silence(at(20));
+        assert_eq!((limits.opens(at(19)), limits.opens(at(20))), (at(20), at(40)));
     }
 }

@@ -3,14 +3,19 @@
 //! Setup: [`MarketFeed::new`], with the loop's `mio` registry or none. Then [`MarketData::poll`]
 //! whenever a socket is ready, at [`MarketData::next_due`], or all the time.
 //!
-//! - A line that brings no *data* for `stale_after` is connected anew: pings prove nothing.
-//! - After a loss, a [`EventKind::Gap`] for each instrument comes before the first new data.
+//! - A line that brings no data for `stale_after` is asked with a ping; one that is dead, or of quotes and frozen, is
+//!   connected anew (`line.rs`).
+//! - After a loss, a [`EventKind::Gap`] for each instrument whose quotes were lost comes before the first new data of
+//!   that line. Lost trades make no gap: what is built on quotes stands. What a bar counts of trades is then too little.
 //! - A connection that the venue will close, or that nears 24 hours, is replaced before it ends: both
 //!   run until the new one brings data, and what comes twice is told once.
 //! - [`Link`] tells when all lines are up, and when one is lost.
 
+mod line;
+
 use std::sync::Arc;
 
+use line::{Line, routes};
 use mio::{Registry, Token};
 use rustls::ClientConfig;
 
@@ -31,8 +36,6 @@ const CONNECT_TIMEOUT: Span = Span::seconds(10);
 /// The venue closes a connection after 24 hours; replaced up to half an hour before, at random.
 const LIFE: Span = Span::seconds(23 * 3600);
 const LIFE_JITTER: u64 = 1800 * crate::core::time::SECOND;
-/// Streams a connection carries in its address; the venue allows 1024 in all.
-const STREAMS_A_LINE: usize = 100;
 
 /// How market data is encoded.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -57,7 +60,7 @@ pub struct FeedParams {
     pub trades: bool,
     /// Name of the API key, for binary streams.
     pub api_key: Option<Secret>,
-    /// No data for so long means a dead connection.
+    /// After so long without data a connection must prove that it lives.
     pub stale_after: Span,
     /// A root certificate in PEM to trust instead of the public ones.
     pub root_certificate: Option<Vec<u8>>,
@@ -71,12 +74,9 @@ pub struct FeedParams {
 pub struct MarketFeed {
     decoder: MarketDecoder,
     lines: Vec<Line>,
-    instruments: u16,
     stale_after: Span,
     connections: u64,
     told_up: bool,
-    /// Data was lost: each instrument gets a gap before the next data.
-    gap: bool,
     last_failure: Option<String>,
     random: Random,
     make: Maker,
@@ -88,17 +88,6 @@ struct Maker {
     tls: Arc<ClientConfig>,
     registry: Option<(Registry, Token)>,
     made: u64,
-}
-
-/// One set of streams and the connection that carries it.
-struct Line {
-    url: String,
-    client: WebSocketClient,
-    up: bool,
-    last_data: Nanos,
-    expires: Nanos,
-    /// Takes over once it brings data.
-    replacement: Option<WebSocketClient>,
 }
 
 impl MarketFeed {
@@ -117,23 +106,18 @@ impl MarketFeed {
             Some((registry, token)) => Some((registry.try_clone().map_err(|_| SetupError::Key)?, token)),
             None => None,
         };
-        let (urls, seed, stale_after) = (urls(&params, &symbols), params.seed, params.stale_after);
+        let (routes, seed, stale_after) = (routes(&params, &symbols), params.seed, params.stale_after);
         let mut make = Maker { params, tls, registry, made: 0 };
-        let lines = urls
+        let lines = routes
             .into_iter()
-            .map(|url| {
-                let client = make.client(&url)?;
-                Ok(Line { url, client, up: false, last_data: Nanos::NONE, expires: Nanos::MAX, replacement: None })
-            })
+            .map(|route| make.client(&route.url).map(|client| Line::new(route, client)))
             .collect::<Result<Vec<_>, SetupError>>()?;
         Ok(Self {
-            instruments: u16::try_from(symbols.len()).unwrap_or(u16::MAX),
             decoder: MarketDecoder::new(symbols),
             lines,
             stale_after,
             connections: 0,
             told_up: false,
-            gap: false,
             last_failure: None,
             random: Random::new(seed),
             make,
@@ -177,7 +161,7 @@ impl MarketFeed {
         let line = &mut self.lines[index];
         let mut seen = Seen::default();
         let mut more = {
-            let (decoder, gap, count) = (&mut self.decoder, &mut self.gap, self.instruments);
+            let (decoder, gap, quotes) = (&mut self.decoder, &mut line.gap, &line.route.quotes);
             let (failure, last_data) = (&mut self.last_failure, &mut line.last_data);
             line.client.poll(now, &mut |incoming| match incoming {
                 Incoming::Up => seen.opened = true,
@@ -186,31 +170,29 @@ impl MarketFeed {
                     *failure = Some(reason.to_owned());
                 }
                 Incoming::Text(..) | Incoming::Binary(..) => {
-                    seen.frame(decode(decoder, &incoming, gap, count, emit), last_data, &incoming);
+                    seen.frame(decode(decoder, &incoming, gap, quotes, emit), last_data, &incoming);
                 }
             })
         };
         if seen.opened {
-            line.up = true;
-            line.last_data = now;
-            line.expires = now.plus(LIFE).plus(Span(self.random.below(LIFE_JITTER)));
+            line.begin(now, now.plus(LIFE).plus(Span(self.random.below(LIFE_JITTER))));
         }
         if seen.lost {
             line.up = false;
             line.expires = Nanos::MAX;
         }
-        if line.up && line.last_data.plus(self.stale_after) <= now {
+        if line.is_dead(now, self.stale_after) {
             line.client.restart("no data for too long");
             more = true;
         }
         if (seen.shutdown || line.expires <= now) && line.replacement.is_none() {
-            line.replacement = self.make.client(&line.url).ok();
+            line.replacement = self.make.client(&line.route.url).ok();
             // Should it fail, the next attempt is a while away.
             line.expires = now.plus(Span::seconds(60));
         }
         more |= self.poll_replacement(index, now, emit);
         if seen.lost {
-            self.lost(now, emit);
+            self.lost(index, now, emit);
         }
         self.tell_up(now, emit);
         more
@@ -221,11 +203,11 @@ impl MarketFeed {
         let line = &mut self.lines[index];
         let Some(replacement) = &mut line.replacement else { return false };
         let mut seen = Seen::default();
-        let (decoder, gap, count, last_data) =
-            (&mut self.decoder, &mut self.gap, self.instruments, &mut line.last_data);
+        let (decoder, gap, quotes, last_data) =
+            (&mut self.decoder, &mut line.gap, &line.route.quotes, &mut line.last_data);
         let more = replacement.poll(now, &mut |incoming| {
             if matches!(incoming, Incoming::Text(..) | Incoming::Binary(..)) {
-                seen.frame(decode(decoder, &incoming, gap, count, emit), last_data, &incoming);
+                seen.frame(decode(decoder, &incoming, gap, quotes, emit), last_data, &incoming);
             }
         });
         if seen.data
@@ -233,16 +215,17 @@ impl MarketFeed {
         {
             let mut old = std::mem::replace(&mut line.client, replacement);
             old.close();
-            line.up = true;
-            line.expires = now.plus(LIFE).plus(Span(self.random.below(LIFE_JITTER)));
+            line.begin(now, now.plus(LIFE).plus(Span(self.random.below(LIFE_JITTER))));
         }
         more
     }
 
-    fn lost(&mut self, now: Nanos, emit: &mut impl FnMut(Event)) {
-        self.gap = true;
+    fn lost(&mut self, index: usize, now: Nanos, emit: &mut impl FnMut(Event)) {
+        let line = &mut self.lines[index];
+        line.gap = !line.route.quotes.is_empty();
         // The venue may have been reset meanwhile: its numbers start anew.
-        self.decoder.forget();
+        self.decoder.forget_quotes(&line.route.quotes);
+        self.decoder.forget_trades(&line.route.trades);
         if std::mem::take(&mut self.told_up) {
             self.link(LinkState::Down, now, emit);
         }
@@ -274,9 +257,8 @@ impl MarketData for MarketFeed {
 
     fn next_due(&self) -> Nanos {
         let due = |line: &Line| {
-            let stale = if line.up { line.last_data.plus(self.stale_after) } else { Nanos::MAX };
             let replacement = line.replacement.as_ref().map_or(Nanos::MAX, WebSocketClient::next_due);
-            line.client.next_due().min(stale).min(line.expires).min(replacement)
+            line.client.next_due().min(line.due(self.stale_after)).min(line.expires).min(replacement)
         };
         self.lines.iter().map(due).min().unwrap_or(Nanos::MAX)
     }
@@ -307,19 +289,19 @@ impl Seen {
     }
 }
 
-/// One frame to events; the first after a loss is preceded by a gap for each instrument.
+/// One frame to events; the first after a loss is preceded by a gap for each instrument whose quotes were lost.
 #[inline]
 fn decode(
     decoder: &mut MarketDecoder,
     incoming: &Incoming<'_>,
     gap: &mut bool,
-    instruments: u16,
+    quotes: &[InstrumentId],
     emit: &mut impl FnMut(Event),
 ) -> FrameKind {
     let mut emit = |event: Event| {
         if std::mem::take(gap) {
-            for index in 0..instruments {
-                emit(Event::new(EventKind::Gap, InstrumentId(index), Nanos::NONE, event.local_ns, [0; 4]));
+            for instrument in quotes {
+                emit(Event::new(EventKind::Gap, *instrument, Nanos::NONE, event.local_ns, [0; 4]));
             }
         }
         emit(event);
@@ -353,40 +335,6 @@ impl Maker {
         let client = WebSocketClient::new(params, self.registry.as_ref().map(|(registry, _)| registry), token);
         client.map_err(|error: UrlError| error.into())
     }
-}
-
-/// The addresses that carry everything that was asked for: one for each base and hundred streams.
-fn urls(params: &FeedParams, symbols: &SymbolTable) -> Vec<String> {
-    let binary = params.encoding == StreamEncoding::Binary;
-    let (quote, trade) = match (binary, params.market) {
-        (true, _) => ("bestBidAsk", "trade"),
-        (false, Market::Spot) => ("bookTicker", "trade"),
-        // Futures have no documented stream of single trades.
-        (false, Market::UsdMFutures) => ("bookTicker", "aggTrade"),
-    };
-    let (quotes_base, trades_base) = if binary {
-        (&params.endpoints.binary, &params.endpoints.binary)
-    } else {
-        (&params.endpoints.quotes, &params.endpoints.trades)
-    };
-    let streams = |kind: &str| -> Vec<String> {
-        symbols.iter().map(|(_, symbol)| format!("{}@{kind}", symbol.name.to_lowercase())).collect()
-    };
-    let mut sets = vec![(quotes_base, streams(quote))];
-    if params.trades {
-        if quotes_base == trades_base {
-            sets[0].1.extend(streams(trade));
-        } else {
-            sets.push((trades_base, streams(trade)));
-        }
-    }
-    // Binary streams always count microseconds; futures do not document a choice.
-    let unit = if binary || params.market == Market::UsdMFutures { "" } else { "&timeUnit=MICROSECOND" };
-    sets.iter()
-        .flat_map(|(base, streams)| {
-            streams.chunks(STREAMS_A_LINE).map(move |part| format!("{base}/stream?streams={}{unit}", part.join("/")))
-        })
-        .collect()
 }
 
 #[cfg(test)]

@@ -22,7 +22,7 @@ use rustls::{ClientConfig, ClientConnection, StreamOwned};
 use tungstenite::client::IntoClientRequest;
 use tungstenite::handshake::MidHandshake;
 use tungstenite::handshake::client::{ClientHandshake, Request};
-use tungstenite::http::{HeaderName, HeaderValue, Uri};
+use tungstenite::http::{HeaderMap, HeaderName, HeaderValue, Uri};
 use tungstenite::protocol::WebSocketConfig;
 use tungstenite::{Bytes, Error, HandshakeError, Message, Utf8Bytes, WebSocket};
 
@@ -37,6 +37,8 @@ const FRAMES_A_POLL: usize = 256;
 const READ_BUFFER: usize = 4096;
 /// Bytes that may wait for a full socket before a message is refused.
 const WRITE_BACKLOG: usize = 256 << 10;
+/// A server that wants to be left alone for longer is believed so long.
+const LONGEST_PAUSE: u64 = 3 * 86_400;
 
 /// What a connection is made with.
 #[derive(Clone)]
@@ -103,6 +105,18 @@ pub enum SendError {
     Broken,
 }
 
+/// Why an attempt failed, and how long the other side wants to be left alone.
+struct Failure {
+    reason: String,
+    pause: Span,
+}
+
+impl From<String> for Failure {
+    fn from(reason: String) -> Self {
+        Self { reason, pause: Span::ZERO }
+    }
+}
+
 enum State {
     Waiting { until: Nanos },
     Resolving { deadline: Nanos },
@@ -125,6 +139,8 @@ pub struct WebSocketClient {
     unflushed: bool,
     /// A send found the connection broken; told at the next poll.
     broken: Option<String>,
+    /// When the last pong of this connection was read.
+    last_pong: Nanos,
 }
 
 impl WebSocketClient {
@@ -155,6 +171,7 @@ impl WebSocketClient {
             state: State::Waiting { until: Nanos::NONE },
             unflushed: false,
             broken: None,
+            last_pong: Nanos::NONE,
             params,
         })
     }
@@ -179,7 +196,7 @@ impl WebSocketClient {
     /// Moves on as far as possible without waiting. True when more is there to be done at once.
     pub fn poll(&mut self, now: Nanos, sink: &mut impl FnMut(Incoming<'_>)) -> bool {
         if let Some(reason) = self.broken.take() {
-            self.fail(now, &reason, sink);
+            self.fail(now, &reason.into(), sink);
             return false;
         }
         // Every step either waits, fails or moves to a later state: at most five steps.
@@ -197,8 +214,8 @@ impl WebSocketClient {
                     }
                 }
                 Ok(false) => return false,
-                Err(reason) => {
-                    self.fail(now, &reason, sink);
+                Err(failure) => {
+                    self.fail(now, &failure, sink);
                     return false;
                 }
             }
@@ -212,8 +229,26 @@ impl WebSocketClient {
     /// [`SendError`] tells whether it may have gone out.
     pub fn send_text(&mut self, text: &[u8]) -> Result<Sent, SendError> {
         let Ok(text) = Utf8Bytes::try_from(Bytes::copy_from_slice(text)) else { return Err(SendError::NotSent) };
+        self.send(Message::Text(text))
+    }
+
+    /// Sends a ping: a server that lives answers with a pong, see [`WebSocketClient::last_pong`].
+    ///
+    /// # Errors
+    /// [`SendError`].
+    pub fn ping(&mut self) -> Result<Sent, SendError> {
+        self.send(Message::Ping(Bytes::new()))
+    }
+
+    /// When the last pong of this connection was read; [`Nanos::NONE`] before the first.
+    pub fn last_pong(&self) -> Nanos {
+        self.last_pong
+    }
+
+    #[inline]
+    fn send(&mut self, message: Message) -> Result<Sent, SendError> {
         let (State::Open(socket), None) = (&mut self.state, &self.broken) else { return Err(SendError::NotSent) };
-        match socket.send(Message::Text(text)) {
+        match socket.send(message) {
             Ok(()) => Ok(Sent::Written(socket.get_ref().stamped().last_write())),
             Err(Error::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => {
                 self.unflushed = true;
@@ -247,7 +282,7 @@ impl WebSocketClient {
     }
 
     /// One transition; `Ok(false)` waits.
-    fn step(&mut self, now: Nanos) -> Result<bool, String> {
+    fn step(&mut self, now: Nanos) -> Result<bool, Failure> {
         let placeholder = State::Waiting { until: now };
         match std::mem::replace(&mut self.state, placeholder) {
             State::Waiting { .. } => {
@@ -256,7 +291,7 @@ impl WebSocketClient {
             }
             State::Resolving { deadline } => {
                 if now > deadline {
-                    return Err(format!("{} was not resolved in {}", self.host, self.params.connect_timeout));
+                    return Err(format!("{} was not resolved in {}", self.host, self.params.connect_timeout).into());
                 }
                 let Some(address) = self.resolver.next()? else {
                     self.state = State::Resolving { deadline };
@@ -270,24 +305,25 @@ impl WebSocketClient {
                 self.state = State::Connecting { tcp, deadline };
                 Ok(true)
             }
-            State::Connecting { tcp, deadline } => self.finish_connecting(tcp, deadline, now),
+            State::Connecting { tcp, deadline } => Ok(self.finish_connecting(tcp, deadline, now)?),
             State::Upgrading { handshake, deadline } => match handshake.handshake() {
                 Ok((socket, _)) => {
-                    self.unflushed = false;
+                    (self.unflushed, self.last_pong) = (false, Nanos::NONE);
                     self.state = State::Open(Box::new(socket));
                     Ok(true)
                 }
                 Err(HandshakeError::Interrupted(_)) if now > deadline => {
-                    Err(format!("no upgrade in {}", self.params.connect_timeout))
+                    Err(format!("no upgrade in {}", self.params.connect_timeout).into())
                 }
                 Err(HandshakeError::Interrupted(handshake)) => {
                     self.state = State::Upgrading { handshake: Box::new(handshake), deadline };
                     Ok(false)
                 }
                 Err(HandshakeError::Failure(Error::Http(response))) => {
-                    Err(format!("refused with HTTP status {}", response.status()))
+                    let reason = format!("refused with HTTP status {}", response.status());
+                    Err(Failure { reason, pause: pause(response.headers()) })
                 }
-                Err(HandshakeError::Failure(error)) => Err(error.to_string()),
+                Err(HandshakeError::Failure(error)) => Err(error.to_string().into()),
             },
             open @ State::Open(_) => {
                 self.state = open;
@@ -337,7 +373,7 @@ impl WebSocketClient {
                 Ok(()) => self.unflushed = false,
                 Err(Error::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => {}
                 Err(error) => {
-                    self.fail(now, &error.to_string(), sink);
+                    self.fail(now, &error.to_string().into(), sink);
                     return false;
                 }
             }
@@ -352,10 +388,11 @@ impl WebSocketClient {
                 }
                 // The answer is queued by the library; a flush sends it now instead of at the next read.
                 Ok(Message::Ping(_)) => self.unflushed = socket.flush().is_err(),
-                Ok(Message::Pong(_) | Message::Close(_) | Message::Frame(_)) => {}
+                Ok(Message::Pong(_)) => self.last_pong = socket.get_ref().stamped().last_read(),
+                Ok(Message::Close(_) | Message::Frame(_)) => {}
                 Err(Error::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => return false,
                 Err(error) => {
-                    self.fail(now, &error.to_string(), sink);
+                    self.fail(now, &error.to_string().into(), sink);
                     return false;
                 }
             }
@@ -363,12 +400,12 @@ impl WebSocketClient {
         true
     }
 
-    fn fail(&mut self, now: Nanos, reason: &str, sink: &mut impl FnMut(Incoming<'_>)) {
+    fn fail(&mut self, now: Nanos, failure: &Failure, sink: &mut impl FnMut(Incoming<'_>)) {
         let was_up = matches!(self.state, State::Open(_));
         self.drop_socket();
         self.unflushed = false;
-        self.state = State::Waiting { until: self.backoff.failed(now) };
-        sink(Incoming::Down { was_up, reason });
+        self.state = State::Waiting { until: self.backoff.failed(now).max(now.plus(failure.pause)) };
+        sink(Incoming::Down { was_up, reason: &failure.reason });
     }
 
     /// Takes the socket out of the registry; dropping closes it.
@@ -385,6 +422,13 @@ impl WebSocketClient {
         }
         let _ = tcp.shutdown(Shutdown::Both);
     }
+}
+
+/// How long a refusal asks to be left alone: `Retry-After` in seconds (RFC 9110, 10.2.3), which Binance sends with 429
+/// and 418. Who asks again before is banned for longer.
+fn pause(headers: &HeaderMap) -> Span {
+    let seconds = headers.get("retry-after").and_then(|value| value.to_str().ok()?.trim().parse::<u64>().ok());
+    Span::seconds(seconds.unwrap_or(0).min(LONGEST_PAUSE))
 }
 
 /// The upgrade request.

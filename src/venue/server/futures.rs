@@ -32,7 +32,8 @@ use Security::{Key, Public, Signed};
 /// The futures endpoints.
 pub(super) static TABLE: [Endpoint; 31] = [
     row("GET", "/fapi/v1/ping", "ping", 1, Public, public::ping),
-    row("GET", "/fapi/v1/time", "time", 1, Public, public::time),
+    // The WebSocket API has no `time` here: `session.status` tells it.
+    row("GET", "/fapi/v1/time", "", 1, Public, public::time),
     row("GET", "/fapi/v1/exchangeInfo", "exchangeInfo", 1, Public, exchange_info),
     row("GET", "/fapi/v1/depth", "depth", 5, Public, depth),
     row("GET", "/fapi/v1/trades", "", 5, Public, public::trades),
@@ -379,6 +380,16 @@ fn account(venue: &mut Venue, caller: &Caller, _: &Params) -> Answer {
         .end())
 }
 
+/// An average entry price as the venue writes it: with more digits than any price has.
+fn entry(position: &Position) -> String {
+    let size = i128::from(position.units.unsigned_abs());
+    if size == 0 {
+        return "0.0".to_owned();
+    }
+    let digits = position.cost % size * 100_000 / size;
+    format!("{:.8}{digits:05}", position.entry())
+}
+
 fn position_risk(venue: &mut Venue, caller: &Caller, params: &Params) -> Answer {
     let (id, symbol) = (owner(caller)?, venue.symbol_if_any(params)?);
     Ok(positions_json(&venue.exchange, id, symbol, caller.unit))
@@ -398,7 +409,7 @@ fn positions_json(exchange: &Exchange, id: AccountId, only: Option<InstrumentId>
             .text("symbol", exchange.symbols[symbol.index()].name())
             .text("positionSide", "BOTH")
             .decimal("positionAmt", Qty::from_units(position.units))
-            .decimal("entryPrice", position.entry())
+            .text("entryPrice", &entry(position))
             .decimal("breakEvenPrice", position.entry())
             .decimal("markPrice", mark)
             .decimal("unRealizedProfit", profit)
@@ -511,7 +522,7 @@ fn account_update(
         Object::new()
             .text("s", exchange.symbols[symbol.index()].name())
             .decimal("pa", Qty::from_units(position.units))
-            .decimal("ep", position.entry())
+            .text("ep", &entry(position))
             .decimal("bep", position.entry())
             .decimal("cr", Money::ZERO)
             .decimal("up", profit)

@@ -7,7 +7,9 @@ use crate::core::{
     ContractKind, InstrumentError, InstrumentId, InstrumentSpec, InstrumentTable, Money, Price, Qty, Span,
 };
 use crate::venue::binance::endpoints::{Endpoints, Market};
-use crate::venue::binance::rest::{AccountState, Credentials, Rest, RestError, RestParams, SymbolInfo, VenueRules};
+use crate::venue::binance::rest::{
+    AccountState, Credentials, HEDGE_MODE, Rest, RestError, RestParams, SymbolInfo, VenueRules,
+};
 use crate::venue::binance::sign::{KeyError, Signer};
 use crate::venue::secret::{Secret, SecretError};
 
@@ -192,13 +194,14 @@ pub fn prepare(config: &Config) -> Result<Prepared, PrepareError> {
     let currency = one_currency(&rules.symbols)?;
     let assets = rules.symbols.iter().map(|info| (info.base_asset.clone(), info.quote_asset.clone())).collect();
     let (balance, baselines) = if trading {
+        check_position_mode(&mut rest)?;
         let account = rest.account()?;
         if !account.can_trade {
             return Err(PrepareError::NotTradable(
                 "the venue does not let this key trade; check its permissions".into(),
             ));
         }
-        (cash(&account, &currency), baselines(venue, &rules.symbols, &account)?)
+        (cash(&account, venue.kind, &currency)?, baselines(venue, &rules.symbols, &account)?)
     } else {
         (Money::ZERO, Vec::new())
     };
@@ -235,10 +238,28 @@ fn one_currency(symbols: &[SymbolInfo]) -> Result<String, PrepareError> {
     }
 }
 
-fn cash(account: &AccountState, currency: &str) -> Money {
+/// Futures: two positions of one symbol cannot be told from one by what the engine knows.
+fn check_position_mode(rest: &mut Rest) -> Result<(), PrepareError> {
+    if rest.is_in_hedge_mode()? {
+        return Err(PrepareError::NotTradable(format!("expected an account in one-way mode, found {HEDGE_MODE}")));
+    }
+    Ok(())
+}
+
+/// The money that orders are sized by: on futures the balance of the quote asset, not that of the whole account.
+fn cash(account: &AccountState, kind: VenueKind, currency: &str) -> Result<Money, PrepareError> {
+    if kind == VenueKind::BinanceFutures {
+        let margin = account.margin_in(currency).ok_or_else(|| {
+            PrepareError::NotTradable(format!(
+                "expected a balance of {currency} in the futures account, found none; transfer some, or trade symbols \
+                 that are quoted in another asset"
+            ))
+        })?;
+        return Ok(margin.wallet);
+    }
     let owned = account.balances.iter().find(|balance| balance.asset == currency);
-    let spot = owned.and_then(|balance| balance.free.checked_add(balance.locked)).map_or(0, Qty::units);
-    account.wallet.unwrap_or(Money::from_units(spot))
+    let units = owned.and_then(|balance| balance.free.checked_add(balance.locked)).map_or(0, Qty::units);
+    Ok(Money::from_units(units))
 }
 
 fn baselines(
@@ -272,4 +293,46 @@ fn baselines(
         found.push((InstrumentId(index as u16), baseline));
     }
     Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::venue::binance::rest::MarginAsset;
+    use crate::venue::binance::rest::tests::{rest, stand_in};
+
+    #[test]
+    fn an_account_in_hedge_mode_is_refused_with_what_to_do() {
+        let (base, server) = stand_in(vec![
+            (200, "", r#"{"dualSidePosition":true}"#.into()),
+            (200, "", r#"{"dualSidePosition":false}"#.into()),
+        ]);
+        let mut rest = rest(&base, Market::UsdMFutures);
+        let error = check_position_mode(&mut rest).unwrap_err().to_string();
+        assert!(error.contains("hedge mode") && error.contains("dualSidePosition=false"), "{error}");
+        check_position_mode(&mut rest).unwrap();
+        server.join().unwrap();
+    }
+
+    #[test]
+    fn orders_are_sized_by_the_balance_of_the_quote_asset() {
+        let whole = |value| Some(Money::whole(value));
+        let mut account = AccountState {
+            can_trade: true,
+            balances: Vec::new(),
+            unreadable: Vec::new(),
+            margin: Vec::new(),
+            equity: whole(110),
+            wallet: whole(100),
+            available: whole(90),
+        };
+        let (futures, spot) = (VenueKind::BinanceFutures, VenueKind::BinanceSpot);
+        assert_eq!(cash(&account, futures, "USDT").unwrap(), Money::whole(100));
+        let error = cash(&account, futures, "USDC").unwrap_err().to_string();
+        assert!(error.contains("USDC"), "{error}");
+        let (asset, wallet) = ("USDC".to_owned(), Money::whole(7));
+        account.margin.push(MarginAsset { asset, wallet, equity: wallet, available: wallet });
+        assert_eq!(cash(&account, futures, "USDC").unwrap(), Money::whole(7));
+        assert_eq!(cash(&account, spot, "USDT").unwrap(), Money::ZERO);
+    }
 }

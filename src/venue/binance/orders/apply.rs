@@ -5,21 +5,19 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::super::endpoints::Market;
-use super::super::errors::{self, Outcome};
+use super::super::errors;
 use super::super::message::time;
 use super::super::rest::{OrderStatus, RestError};
 use super::asks::{Ask, HttpQuestion, Pending, TradesFor};
 use super::fees::{self, Execution as FeeExecution};
 use super::ids::parse_client_id;
 use super::replies::{
-    AccountPosition, AccountReply, AccountUpdate, BalanceReply, Envelope, ErrorBody, EventHead, Execution, OrderReply,
+    AccountPosition, AccountUpdate, BalanceUpdate, Envelope, ErrorBody, EventHead, Execution, OrderReply,
     OrderTradeUpdate, PositionReply, TimeReply, TradeReply,
 };
-use super::{OrderProtocol, Phase, Round, Trouble, VENUE_PATIENCE};
-use crate::core::payload::{
-    AccountReport, Fill, InventoryReport, OpenOrderReport, OrderAck, OrderDone, OrderReject, PositionReport, Reconciled,
-};
-use crate::core::{Event, EventKind, InstrumentId, Money, Nanos, OrderId, Payload, Price, Qty};
+use super::{OrderProtocol, Phase, Round};
+use crate::core::payload::{Fill, OpenOrderReport, OrderAck, OrderDone, OrderReject, Reconciled};
+use crate::core::{Event, EventKind, InstrumentId, Nanos, OrderId, Payload, Price, Qty};
 
 /// An order as an answer or an event shows it.
 struct Report {
@@ -61,6 +59,10 @@ impl OrderProtocol {
             return;
         };
         let Some(pending) = self.answered(id) else { return };
+        if pending.ask.is_session() {
+            // Whatever it says: who answers lives.
+            self.unanswered_since = Nanos::MAX;
+        }
         match (envelope.error, envelope.result) {
             (Some(error), _) => self.on_error(pending, status, &error, at, emit),
             (None, Some(result)) if (200..300).contains(&status) => {
@@ -90,6 +92,8 @@ impl OrderProtocol {
                     self.bad_frame();
                 }
             }
+            // The venue counts by address: nothing is asked over the WebSocket API either.
+            Err(RestError::Limited { retry_after, .. }) => self.silence(at.plus(*retry_after)),
             Err(error) => {
                 let (status, code) = (400, error.code().unwrap_or(0));
                 let error = ErrorBody { code, msg: "".into(), data: None };
@@ -99,7 +103,7 @@ impl OrderProtocol {
     }
 
     #[cold]
-    fn bad_frame(&mut self) {
+    pub(super) fn bad_frame(&mut self) {
         self.counters.bad_frames += 1;
     }
 
@@ -128,9 +132,9 @@ impl OrderProtocol {
                 self.phase = Phase::Private;
             }
             Ask::Time => {
+                self.log_on();
                 let server = time(read::<TimeReply>(result)?.server_time);
                 self.clock.sample(pending.sent, at, server);
-                self.unanswered_since = Nanos::MAX;
             }
             Ask::Place { order, instrument } => {
                 let reply: OrderReply<'_> = read(result)?;
@@ -163,74 +167,16 @@ impl OrderProtocol {
                 self.on_open_orders(round, &orders, at, emit);
             }
             Ask::Account { round } => {
-                let account: AccountReply<'_> = read(result)?;
-                self.on_account(round, &account, at, emit);
+                self.on_account(round, result, at, emit)?;
                 self.part_done(round, at, emit);
             }
             Ask::Positions { round } => {
                 let positions: Vec<PositionReply<'_>> = read(result)?;
-                for position in &positions {
-                    let held = (position.position_amt, position.entry_price);
-                    self.position((round, Nanos::NONE), &position.symbol, held, at, emit);
-                }
+                self.on_positions(round, &positions, at, emit)?;
                 self.part_done(round, at, emit);
             }
         }
         Some(())
-    }
-
-    fn on_error(
-        &mut self,
-        pending: Pending,
-        status: u16,
-        error: &ErrorBody<'_>,
-        at: Nanos,
-        emit: &mut impl FnMut(Event),
-    ) {
-        let (code, outcome) = (error.code, errors::outcome(status, error.code, &error.msg));
-        if outcome == Outcome::Limited {
-            let until = error.data.and_then(|data| data.retry_after).map(time);
-            let venue_now = self.clock.venue_time(at);
-            self.limits.silence(until.unwrap_or(venue_now.plus(super::Span::seconds(10))));
-        }
-        if code == errors::CLOCK {
-            self.clock.forget();
-            self.queue.push(Ask::Time);
-        }
-        if errors::KEY_REFUSED.contains(&code) {
-            self.trouble = Some(Trouble::Key { code, message: short(&error.msg) });
-        }
-        match pending.ask {
-            Ask::Logon | Ask::Subscribe | Ask::ListenKey => {
-                if code == errors::ALREADY_SUBSCRIBED {
-                    return self.ready(at, emit);
-                }
-                let what = if pending.ask == Ask::Logon { "the logon" } else { "the subscription" };
-                self.trouble.get_or_insert(Trouble::Session { what, code, message: short(&error.msg) });
-                self.restart = true;
-            }
-            Ask::Place { order, instrument } => match outcome {
-                Outcome::Unknown => self.counters.unknown_outcomes += 1,
-                Outcome::Refused | Outcome::Limited => {
-                    let code = Some(errors::reject_code(status, code, &error.msg));
-                    let reject = OrderReject { order, code, price: Price::ZERO };
-                    emit(reject.event(EventKind::OrderRejected, instrument, Nanos::NONE, at));
-                }
-            },
-            Ask::Cancel { order, instrument } if code == errors::CANCEL_REJECTED => {
-                let done = OrderDone { order, filled: Qty::ZERO };
-                emit(done.event(EventKind::CancelRejected, instrument, Nanos::NONE, at));
-            }
-            Ask::Status { order, instrument } if code == errors::NO_SUCH_ORDER => {
-                let patience = self.params.receive_window.0.saturating_add(VENUE_PATIENCE.0);
-                // Counted from when the question was put: its answer is no younger than that.
-                if pending.sent.since(self.sent_at(order)).0 >= patience {
-                    let done = OrderDone { order, filled: Qty::ZERO };
-                    emit(done.event(EventKind::OrderNotFound, instrument, Nanos::NONE, at));
-                }
-            }
-            _ => {}
-        }
     }
 
     fn on_event(&mut self, event: &[u8], at: Nanos, emit: &mut impl FnMut(Event)) {
@@ -247,7 +193,11 @@ impl OrderProtocol {
                 self.on_account_update(&update, at, emit);
             }),
             // A deposit or transfer, told as a difference: the whole is asked for.
-            "balanceUpdate" | "externalLockUpdate" => {
+            "balanceUpdate" => serde_json::from_slice(event).map(|update: BalanceUpdate<'_>| {
+                self.on_moved(&update, at, emit);
+                self.queue.push(Ask::Account { round: 0 });
+            }),
+            "externalLockUpdate" => {
                 self.queue.push(Ask::Account { round: 0 });
                 Ok(())
             }
@@ -476,82 +426,6 @@ impl OrderProtocol {
         self.part_done(round, at, emit);
     }
 
-    fn on_account(&mut self, round: u64, account: &AccountReply<'_>, at: Nanos, emit: &mut impl FnMut(Event)) {
-        let Some(equity) = account.total_margin_balance else {
-            return self.balances(round, &account.balances, Nanos::NONE, at, emit);
-        };
-        let free = account.available_balance.unwrap_or_default();
-        let wallet = account.total_wallet_balance.unwrap_or(equity);
-        let locked = wallet.checked_sub(free).unwrap_or_default();
-        let report = AccountReport { round, free, locked, equity };
-        emit(report.event(EventKind::AccountReport, InstrumentId(0), Nanos::NONE, at));
-    }
-
-    /// Balances of a spot account: inventory of each instrument, and the account's cash.
-    fn balances(
-        &mut self,
-        round: u64,
-        balances: &[BalanceReply<'_>],
-        venue: Nanos,
-        at: Nanos,
-        emit: &mut impl FnMut(Event),
-    ) {
-        let find = |asset: &str| balances.iter().find(|balance| balance.asset == asset);
-        let mut unreadable = false;
-        for (instrument, symbol) in self.symbols.iter().filter(|(_, symbol)| !symbol.base.is_empty()) {
-            let read = |balance: &BalanceReply<'_>| Some((balance.free.parse().ok()?, balance.locked.parse().ok()?));
-            let (free, locked) = match find(&symbol.base).map(read) {
-                Some(Some(balance)) => balance,
-                // A full list that leaves an asset out says that there is none of it.
-                None if round > 0 => (Qty::ZERO, Qty::ZERO),
-                None => continue,
-                Some(None) => {
-                    unreadable = true;
-                    continue;
-                }
-            };
-            let report = InventoryReport { round, free, locked };
-            emit(report.event(EventKind::InventoryReport, instrument, venue, at));
-        }
-        if let Some(balance) = find(&self.params.cash_asset) {
-            match (balance.free.parse::<Money>(), balance.locked.parse::<Money>()) {
-                (Ok(free), Ok(locked)) => {
-                    let report = AccountReport { round, free, locked, equity: Money::ZERO };
-                    emit(report.event(EventKind::AccountReport, InstrumentId(0), venue, at));
-                }
-                _ => unreadable = true,
-            }
-        } else if round > 0 {
-            let report = AccountReport { round, free: Money::ZERO, locked: Money::ZERO, equity: Money::ZERO };
-            emit(report.event(EventKind::AccountReport, InstrumentId(0), venue, at));
-        }
-        self.counters.bad_frames += u64::from(unreadable);
-    }
-
-    fn on_account_update(&mut self, update: &AccountUpdate<'_>, at: Nanos, emit: &mut impl FnMut(Event)) {
-        let venue = time(update.time);
-        for change in &update.a.positions {
-            self.position((0, venue), &change.s, (change.pa, change.ep), at, emit);
-        }
-        // The wallet alone says neither what is free nor the equity: the whole is asked for.
-        if update.a.balances.iter().any(|change| change.a == self.params.cash_asset && change.wb >= Money::ZERO) {
-            self.queue.push(Ask::Account { round: 0 });
-        }
-    }
-
-    fn position(
-        &mut self,
-        (round, venue): (u64, Nanos),
-        symbol: &str,
-        (qty, entry): (Qty, Price),
-        at: Nanos,
-        emit: &mut impl FnMut(Event),
-    ) {
-        let Some(instrument) = self.symbols.find(symbol.as_bytes()) else { return };
-        let report = PositionReport { round, signed_units: qty.units(), entry };
-        emit(report.event(EventKind::PositionReport, instrument, venue, at));
-    }
-
     /// One answer of a reconciliation is in; after the last it is complete.
     fn part_done(&mut self, round: u64, at: Nanos, emit: &mut impl FnMut(Event)) {
         let Some(running) = self.round.as_mut().filter(|running| running.number == round) else { return };
@@ -578,18 +452,14 @@ fn report_of(order: OrderId, instrument: InstrumentId, reply: &OrderReply<'_>) -
 fn tell_end(report: &Report, at: Nanos, emit: &mut impl FnMut(Event)) {
     let kind = match report.status {
         OrderStatus::Cancelled => EventKind::OrderCancelled,
-        OrderStatus::Expired => EventKind::OrderExpired,
+        // A refusal that was told in time goes another way: of this one the order manager has heard nothing, and asked.
+        OrderStatus::Expired | OrderStatus::Rejected => EventKind::OrderExpired,
         _ => return,
     };
     let done = OrderDone { order: report.order, filled: report.executed };
     emit(done.event(kind, report.instrument, report.venue, at));
 }
 
-fn read<'a, T: Deserialize<'a>>(result: &'a RawValue) -> Option<T> {
+pub(super) fn read<'a, T: Deserialize<'a>>(result: &'a RawValue) -> Option<T> {
     serde_json::from_str(result.get()).ok()
-}
-
-/// The venue's words, bounded.
-fn short(text: &str) -> String {
-    text.chars().take(200).collect()
 }

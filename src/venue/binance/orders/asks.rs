@@ -3,7 +3,7 @@
 use super::super::endpoints::Market;
 use super::super::limits::Importance;
 use super::encode::Encoder;
-use super::{OrderProtocol, Phase};
+use super::{OrderProtocol, PENDING, Phase};
 use crate::core::{InstrumentId, Nanos, OrderId, Qty};
 use crate::venue::binance::rest::OrderStatus;
 
@@ -43,8 +43,9 @@ impl Ask {
     fn weight(self) -> u32 {
         match self {
             Self::Nothing => 0,
-            Self::Time | Self::Place { .. } | Self::Cancel { .. } => 1,
-            Self::Logon | Self::Subscribe | Self::ListenKey | Self::ListenKeyAlive => 2,
+            Self::Place { .. } | Self::Cancel { .. } => 1,
+            // Spot's `time` is 1, futures' `session.status` 2.
+            Self::Time | Self::Logon | Self::Subscribe | Self::ListenKey | Self::ListenKeyAlive => 2,
             Self::Status { .. } => 4,
             Self::Trades { .. } | Self::Positions { .. } => 5,
             Self::OpenOrders { instrument: Some(_), .. } => 6,
@@ -52,12 +53,17 @@ impl Ask {
             Self::Account { .. } => 20,
         }
     }
+
+    /// What keeps the session alive: asked by nobody but us, and answered as long as there is a venue.
+    pub(super) fn is_session(self) -> bool {
+        matches!(self, Self::Time | Self::Logon | Self::Subscribe | Self::ListenKey | Self::ListenKeyAlive)
+    }
 }
 
 /// A signed GET over HTTP.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HttpQuestion {
-    pub(super) id: u64,
+    pub(in crate::venue::binance) id: u64,
     /// Below the base.
     pub path: &'static str,
     /// Names and values.
@@ -101,15 +107,27 @@ impl OrderProtocol {
     /// The next question as bytes; `None` when nothing is to be asked. To be called until `None`
     /// while the connection is open.
     pub fn next_request(&mut self, now: Nanos) -> Option<&[u8]> {
+        if self.phase == Phase::Down {
+            self.queue.clear();
+            return None;
+        }
+        self.held_until = Nanos::MAX;
+        let mut held = 0;
         loop {
-            if self.phase == Phase::Down {
-                self.queue.clear();
+            if held == self.queue.asks.len() {
                 return None;
             }
             let ask = self.queue.asks.pop_front()?;
             let venue_now = self.clock.venue_time(now);
             if !self.limits.take(venue_now, ask.weight(), Importance::Rest) {
-                self.counters.held_back += 1;
+                if ask.is_session() {
+                    // At the end: when all that is left was held, everything was looked at.
+                    self.queue.asks.push_back(ask);
+                    held += 1;
+                    self.held_until = self.clock.local_time(self.limits.opens(venue_now));
+                } else {
+                    self.counters.held_back += 1;
+                }
                 continue;
             }
             if self.params.market == Market::UsdMFutures
@@ -120,7 +138,7 @@ impl OrderProtocol {
                 continue;
             }
             if self.write(ask, venue_now.0 / 1_000_000) {
-                if matches!(ask, Ask::Time) {
+                if ask.is_session() {
                     self.unanswered_since = self.unanswered_since.min(now);
                 }
                 self.remember(ask, now);
@@ -151,6 +169,23 @@ impl OrderProtocol {
         self.asides.pop_front()
     }
 
+    /// Notes a request under the next number.
+    #[inline]
+    pub(super) fn remember(&mut self, ask: Ask, now: Nanos) {
+        let id = self.next_id;
+        self.pending[id as usize % PENDING] = Pending { id, ask, sent: now };
+        self.next_id += 1;
+        self.counters.requests += 1;
+    }
+
+    /// The answer to a request, if it is still waited for.
+    pub(super) fn answered(&mut self, id: u64) -> Option<Pending> {
+        let slot = &mut self.pending[id as usize % PENDING];
+        let found = (slot.id == id).then_some(*slot)?;
+        *slot = Pending::NONE;
+        Some(found)
+    }
+
     /// Writes a question into the request buffer; false for one that cannot be asked.
     fn write(&mut self, ask: Ask, timestamp: u64) -> bool {
         let (id, futures) = (self.next_id, self.params.market == Market::UsdMFutures);
@@ -165,7 +200,8 @@ impl OrderProtocol {
             Ask::Subscribe => encoder.subscribe_signed(out, id, timestamp),
             Ask::ListenKey => Encoder::keyed(out, (id, "userDataStream.start"), &self.key),
             Ask::ListenKeyAlive => Encoder::keyed(out, (id, "userDataStream.ping"), &self.key),
-            Ask::Time => Encoder::open(out, id, "time"),
+            // Futures' WebSocket API documents no `time`; what it says of a session holds the time as well.
+            Ask::Time => Encoder::open(out, id, if futures { "session.status" } else { "time" }),
             Ask::Cancel { order, instrument } | Ask::Status { order, instrument } => {
                 let Some(symbol) = symbols.get(instrument) else { return false };
                 let method = if matches!(ask, Ask::Cancel { .. }) { "order.cancel" } else { "order.status" };

@@ -1,8 +1,8 @@
 //! Order entry and the account's own events over the WebSocket API, without a socket: commands and
 //! frames in, request bytes and events out.
 //!
-//! Life of a connection: [`OrderProtocol::on_open`] asks to log on (Ed25519) and to subscribe to the
-//! account's events; when both stand, [`Link`] says up. [`OrderProtocol::next_request`] is drained by
+//! Life of a connection: [`OrderProtocol::on_open`] asks for the venue's time, then to log on (Ed25519), then to
+//! subscribe to the account's events; when all stand, [`Link`] says up. [`OrderProtocol::next_request`] is drained by
 //! the owner of the socket after every call. [`OrderProtocol::on_close`] says down and forgets what
 //! was in flight: it is unknown, and the order manager asks.
 //!
@@ -15,14 +15,17 @@
 //! | `Reconciled` comes last | open orders, account, positions and missing executions of the round come before it |
 //!
 //! A cancel, query or reconciliation that a limit or a lost connection swallows is not repeated here:
-//! the order manager's own time-outs ask again. A submit that cannot be sent is rejected at once.
+//! the order manager's own time-outs ask again. A submit that cannot be sent is rejected at once. What keeps the session
+//! itself waits for the limit: nobody else would ask again.
 
+mod account;
 mod apply;
 mod asks;
 mod digits;
 mod encode;
 mod fees;
 pub mod ids;
+mod refused;
 mod replies;
 mod template;
 mod tracker;
@@ -111,6 +114,9 @@ pub enum Trouble {
         /// The venue's words.
         message: String,
     },
+    /// An account that is none to trade on.
+    #[error("expected a one-way account with a balance of the traded asset, found {0}")]
+    Account(String),
 }
 
 /// How far a connection has come.
@@ -118,7 +124,9 @@ pub enum Trouble {
 enum Phase {
     /// No connection.
     Down,
-    /// Open; logging on or subscribing.
+    /// Open; asking for the time that the logon is stamped with.
+    Clock,
+    /// Logging on or subscribing.
     Starting,
     /// Futures: waiting for the private stream.
     Private,
@@ -164,8 +172,10 @@ pub struct OrderProtocol {
     next_time: Nanos,
     /// Futures: when the private stream's key must be renewed.
     next_renewal: Nanos,
-    /// The oldest question about time or logon that has no answer.
+    /// The oldest question about time or logon that was sent and has no answer.
     unanswered_since: Nanos,
+    /// When a question that a limit held back is put again.
+    held_until: Nanos,
     /// Since when orders of earlier sessions count as sent.
     started: Nanos,
     marks: Vec<(String, Price)>,
@@ -206,6 +216,7 @@ impl OrderProtocol {
             next_time: Nanos::MAX,
             next_renewal: Nanos::MAX,
             unanswered_since: Nanos::MAX,
+            held_until: Nanos::MAX,
             started: now,
             marks: Vec::new(),
             counters: OrderCounters::default(),
@@ -247,10 +258,22 @@ impl OrderProtocol {
 
     /// The connection is open.
     pub fn on_open(&mut self, now: Nanos) {
-        self.phase = Phase::Starting;
-        self.unanswered_since = now;
-        self.next_time = now;
-        self.queue.push(if self.logon.is_some() { Ask::Logon } else { self.subscription() });
+        self.phase = Phase::Clock;
+        self.next_time = now.plus(self.params.time_interval);
+        self.queue.push(Ask::Time);
+    }
+
+    /// The venue's time is known, or cannot be had: what is stamped may be asked.
+    fn log_on(&mut self) {
+        if self.phase == Phase::Clock {
+            self.phase = Phase::Starting;
+            self.queue.push(if self.logon.is_some() { Ask::Logon } else { self.subscription() });
+        }
+    }
+
+    /// Asks nothing until our clock shows `until`: the venue wants to be left alone.
+    pub fn silence(&mut self, until: Nanos) {
+        self.limits.silence(self.clock.venue_time(until));
     }
 
     /// The connection is gone.
@@ -261,7 +284,8 @@ impl OrderProtocol {
         self.asides.clear();
         self.pending.fill(Pending::NONE);
         (self.round, self.listen_key) = (None, None);
-        (self.next_time, self.next_renewal, self.unanswered_since) = (Nanos::MAX, Nanos::MAX, Nanos::MAX);
+        (self.next_time, self.next_renewal) = (Nanos::MAX, Nanos::MAX);
+        (self.unanswered_since, self.held_until) = (Nanos::MAX, Nanos::MAX);
         (self.restart, self.replace) = (false, false);
         if was_ready {
             self.link(LinkState::Down, at, emit);
@@ -298,7 +322,8 @@ impl OrderProtocol {
 
     /// When [`OrderProtocol::on_time`] is wanted.
     pub fn next_due(&self) -> Nanos {
-        self.next_time.min(self.next_renewal).min(self.unanswered_since.plus(self.params.answer_timeout))
+        let unanswered = self.unanswered_since.plus(self.params.answer_timeout);
+        self.next_time.min(self.next_renewal).min(unanswered).min(self.held_until)
     }
 
     /// Time passed.
@@ -447,22 +472,6 @@ impl OrderProtocol {
             self.queue.push(Ask::Positions { round: number });
         }
         self.round = Some(Round { number, parts: parts + 1 + u32::from(futures), orders: 0 });
-    }
-
-    /// Notes a request under the next number.
-    fn remember(&mut self, ask: Ask, now: Nanos) {
-        let id = self.next_id;
-        self.pending[id as usize % PENDING] = Pending { id, ask, sent: now };
-        self.next_id += 1;
-        self.counters.requests += 1;
-    }
-
-    /// The answer to a request, if it is still waited for.
-    fn answered(&mut self, id: u64) -> Option<Pending> {
-        let slot = &mut self.pending[id as usize % PENDING];
-        let found = (slot.id == id).then_some(*slot)?;
-        *slot = Pending::NONE;
-        Some(found)
     }
 
     /// Since when the venue may have known an order: one of an earlier session, since before we began.

@@ -9,8 +9,8 @@ use serde::de::{self, Deserializer, Visitor};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use super::super::rest::OrderStatus;
-use crate::core::{Money, Price, Qty, Side};
+use super::super::rest::{OrderStatus, lenient};
+use crate::core::{Price, Qty, Side};
 
 /// Any text frame: an answer to a request of ours, or an event of the account.
 #[derive(Deserialize)]
@@ -164,15 +164,11 @@ pub(super) struct TimeReply {
     pub(super) server_time: u64,
 }
 
-/// `account.status` of spot, or of futures (`totalMarginBalance` and what belongs to it).
+/// `account.status` of spot.
 #[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
 pub(super) struct AccountReply<'a> {
     #[serde(borrow, default)]
     pub(super) balances: Vec<BalanceReply<'a>>,
-    pub(super) total_margin_balance: Option<Money>,
-    pub(super) total_wallet_balance: Option<Money>,
-    pub(super) available_balance: Option<Money>,
 }
 
 /// A balance as text: one asset that is no number of ours must not hide the others.
@@ -186,13 +182,17 @@ pub(super) struct BalanceReply<'a> {
     pub(super) locked: Cow<'a, str>,
 }
 
-/// An element of futures' `v2/account.position`.
+/// An element of futures' `v2/account.position`. A number that is none of ours must not hide the other elements.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct PositionReply<'a> {
     #[serde(borrow)]
     pub(super) symbol: Cow<'a, str>,
-    pub(super) position_amt: Qty,
+    #[serde(borrow, default)]
+    pub(super) position_side: Option<Cow<'a, str>>,
+    #[serde(default, deserialize_with = "lenient::option")]
+    pub(super) position_amt: Option<Qty>,
+    #[serde(default, deserialize_with = "lenient::or_zero")]
     pub(super) entry_price: Price,
 }
 
@@ -262,6 +262,17 @@ pub(super) struct AccountPosition<'a> {
     pub(super) balances: Vec<BalanceReply<'a>>,
 }
 
+/// `balanceUpdate`: the owner moved something in or out.
+#[derive(Deserialize)]
+pub(super) struct BalanceUpdate<'a> {
+    #[serde(rename = "a", borrow)]
+    pub(super) asset: Cow<'a, str>,
+    #[serde(rename = "d")]
+    pub(super) difference: Qty,
+    #[serde(rename = "T", default)]
+    pub(super) time: u64,
+}
+
 /// `ACCOUNT_UPDATE` of futures.
 #[derive(Deserialize)]
 pub(super) struct AccountUpdate<'a> {
@@ -283,14 +294,17 @@ pub(super) struct AccountChange<'a> {
 pub(super) struct WalletChange<'a> {
     #[serde(borrow)]
     pub(super) a: Cow<'a, str>,
-    pub(super) wb: Money,
 }
 
 #[derive(Deserialize)]
 pub(super) struct PositionChange<'a> {
     #[serde(borrow)]
     pub(super) s: Cow<'a, str>,
-    pub(super) pa: Qty,
+    #[serde(borrow, default)]
+    pub(super) ps: Option<Cow<'a, str>>,
+    #[serde(default, deserialize_with = "lenient::option")]
+    pub(super) pa: Option<Qty>,
+    #[serde(default, deserialize_with = "lenient::or_zero")]
     pub(super) ep: Price,
 }
 

@@ -1,5 +1,8 @@
 //! The order protocol against scripted answers: what is sent, what is told, in which order.
 
+mod futures;
+mod session;
+
 use super::super::sign::websocket_payload;
 use super::super::symbols::tests::spec;
 use super::*;
@@ -28,21 +31,38 @@ struct Desk {
 }
 
 impl Desk {
-    fn with(signer: Signer) -> Self {
+    fn at(market: Market, cash: &str, signer: Signer) -> Self {
         let credentials = Credentials { api_key: Secret::new(b"KEY1"), signer };
-        let params = OrderParams::new(Market::Spot, "USDT");
-        let protocol = OrderProtocol::new(params, symbols(), credentials, NOW);
+        let protocol = OrderProtocol::new(OrderParams::new(market, cash), symbols(), credentials, NOW);
         Self { protocol, events: Vec::new(), requests: Vec::new(), now: NOW }
+    }
+
+    fn with(signer: Signer) -> Self {
+        Self::at(Market::Spot, "USDT", signer)
+    }
+
+    /// Connected, and told a time that is ours.
+    fn open(&mut self) {
+        self.protocol.on_open(self.now);
+        let method = if self.protocol.params.market == Market::Spot { "time" } else { "session.status" };
+        let time = self.sent(method);
+        assert_eq!(self.requests, Vec::<Value>::new(), "what is stamped waits for the time");
+        let now = self.now.0 / 1_000_000;
+        self.answer(&time, &format!(r#"{{"serverTime":{now}}}"#));
+    }
+
+    fn close(&mut self) {
+        let events = &mut self.events;
+        self.protocol.on_close(self.now, &mut |event| events.push(event));
+        self.requests.clear();
     }
 
     /// Logged on and subscribed.
     fn ready() -> Self {
         let mut desk = Self::with(ed25519());
-        desk.protocol.on_open(NOW);
+        desk.open();
         let logon = desk.sent("session.logon");
         desk.answer(&logon, r#"{"apiKey":"KEY1","userDataStream":false}"#);
-        let time = desk.sent("time");
-        desk.answer(&time, r#"{"serverTime":1700000000000}"#);
         let subscribe = desk.sent("userDataStream.subscribe");
         desk.answer(&subscribe, r#"{"subscriptionId":0}"#);
         assert_eq!(desk.told(), ["link"]);
@@ -177,7 +197,7 @@ fn a_rehearsed_order_leaves_no_trace() {
 #[test]
 fn a_key_that_cannot_log_on_signs_every_request() {
     let mut desk = Desk::with(Signer::from_secret(&Secret::new(b"secret")).unwrap());
-    desk.protocol.on_open(NOW);
+    desk.open();
     let verifier = Signer::from_secret(&Secret::new(b"secret")).unwrap().verifier();
     let verify = |request: &Value| {
         let params = request["params"].as_object().unwrap();
@@ -321,6 +341,10 @@ fn the_answer_to_a_query_is_complete() {
     let ask = desk.sent("order.status");
     desk.answer(&ask, &order("NEW", "0", ""));
     assert_eq!(desk.told(), ["order-accepted"]);
+    desk.command(EventKind::Query, 1);
+    let ask = desk.sent("order.status");
+    desk.answer(&ask, &order("REJECTED", "0", ""));
+    assert_eq!(desk.told(), ["order-expired"], "an order that was refused unheard has ended");
 }
 
 #[test]
@@ -372,8 +396,11 @@ fn a_reconciliation_reports_everything_and_ends_last() {
     assert_eq!((ours.order.0 as u32, ours.round, ours.remaining), (1, 3, "0.003".parse().unwrap()));
     assert_eq!(OpenOrderReport::of(&told[1]).order, OrderId(0));
     let (free, locked) = ("1.5".parse().unwrap(), "0.25".parse().unwrap());
-    assert_eq!(InventoryReport::of(&told[2]), InventoryReport { round: 3, free, locked });
-    assert_eq!(InventoryReport::of(&told[3]), InventoryReport { round: 3, free: Qty::ZERO, locked: Qty::ZERO });
+    assert_eq!(InventoryReport::of(&told[2]), InventoryReport { round: 3, free, locked, moved: Qty::ZERO });
+    assert_eq!(
+        InventoryReport::of(&told[3]),
+        InventoryReport { round: 3, free: Qty::ZERO, locked: Qty::ZERO, moved: Qty::ZERO }
+    );
     let (free, locked, equity) = (Money::whole(100), Money::whole(7), Money::ZERO);
     assert_eq!(AccountReport::of(&told[4]), AccountReport { round: 3, free, locked, equity });
     // It traded while nobody listened: its executions belong to the round.
@@ -388,19 +415,15 @@ fn a_reconciliation_reports_everything_and_ends_last() {
 fn a_lost_connection_is_told_once_and_logs_on_again() {
     let mut desk = Desk::ready();
     let request = desk.submit(1);
-    let close = |desk: &mut Desk| {
-        let events = &mut desk.events;
-        desk.protocol.on_close(NOW, &mut |event| events.push(event));
-    };
-    close(&mut desk);
-    close(&mut desk);
+    desk.close();
+    desk.close();
     assert_eq!(desk.told(), ["link"]);
     // The answer of the old connection's request cannot come; should it, it is nobody's.
     desk.answer(&request, &order("NEW", "0", ""));
     assert_eq!(desk.told(), Vec::<&str>::new());
     let rejected = desk.protocol.submit(&submit(2), NOW).unwrap_err();
     assert_eq!(rejected.kind, EventKind::OrderRejected);
-    desk.protocol.on_open(NOW);
+    desk.open();
     desk.sent("session.logon");
     // No answer to the logon: the connection is of no use.
     desk.now = NOW.plus(Span::seconds(11));
@@ -430,7 +453,7 @@ fn limits_are_kept_before_the_venue_refuses() {
 #[test]
 fn a_refused_key_is_told_and_an_announced_end_asks_for_a_replacement() {
     let mut desk = Desk::with(ed25519());
-    desk.protocol.on_open(NOW);
+    desk.open();
     let logon = desk.sent("session.logon");
     desk.refuse(&logon, 401, -2015, "Invalid API-key, IP, or permissions for action.");
     assert!(desk.protocol.take_restart());
@@ -438,8 +461,18 @@ fn a_refused_key_is_told_and_an_announced_end_asks_for_a_replacement() {
     let mut desk = Desk::ready();
     desk.frame(r#"{"event":{"e":"serverShutdown","E":1770123456789}}"#);
     assert!(desk.protocol.take_replace());
-    desk.event(r#"{"e":"balanceUpdate","E":1,"a":"BTC","d":"100.0","T":1}"#);
+    desk.event(r#"{"e":"balanceUpdate","E":1,"a":"BTC","d":"-100.5","T":1}"#);
     desk.sent("account.status");
+    let moved = desk.take().remove(0);
+    let (nothing, taken) = (Qty::ZERO, "-100.5".parse().unwrap());
+    assert_eq!(moved.instrument, BTC);
+    assert_eq!(
+        InventoryReport::of(&moved),
+        InventoryReport { round: 0, free: nothing, locked: nothing, moved: taken },
+        "what its owner has moved is no trade"
+    );
+    desk.event(r#"{"e":"balanceUpdate","E":1,"a":"DOGE","d":"5","T":1}"#);
+    assert_eq!(desk.told(), Vec::<&str>::new(), "not traded here");
 }
 
 #[test]

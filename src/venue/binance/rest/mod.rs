@@ -6,16 +6,18 @@
 //! time-outs of the venue), told apart by [`RestError::outcome_unknown`]. An order whose outcome is
 //! unknown must be asked for, never sent again.
 
+mod account;
 mod client;
+pub(super) mod lenient;
 mod names;
 mod types;
 
+pub use account::{AccountState, Balance, HEDGE_MODE, MarginAsset, PositionState, TOTALS};
+pub(super) use account::{FuturesAccount, is_hedged};
 pub use client::{Credentials, RestError, RestParams};
-pub use types::{
-    AccountState, Balance, IncomeState, NewOrder, OpenOrder, OrderState, OrderStatus, PositionState, SymbolInfo,
-    TradeState, VenueRules,
-};
+pub use types::{IncomeState, NewOrder, OpenOrder, OrderState, OrderStatus, SymbolInfo, TradeState, VenueRules};
 
+use account::{PositionMode, RawPosition, SpotAccount};
 use client::Client;
 use serde_json::value::RawValue;
 
@@ -110,7 +112,13 @@ impl Rest {
                         best = Some((round_trip, offset));
                     }
                 }
-                Err(error) => failure = Some(error),
+                Err(error) => {
+                    let limited = matches!(error, RestError::Limited { .. });
+                    failure = Some(error);
+                    if limited {
+                        break;
+                    }
+                }
             }
         }
         match (best, failure) {
@@ -146,7 +154,7 @@ impl Rest {
         Ok(Quote { bid: found.bid_price, ask: found.ask_price, bid_qty: found.bid_qty, ask_qty: found.ask_qty })
     }
 
-    /// Balances; on futures also the account's equity.
+    /// Balances; on futures also the account's margin.
     ///
     /// # Errors
     /// [`RestError`].
@@ -154,25 +162,39 @@ impl Rest {
         match self.market {
             Market::Spot => {
                 let parameters = [("omitZeroBalances", "true")];
-                self.client.signed::<types::SpotAccount>("GET", self.paths.account, &parameters).map(Into::into)
+                self.client.signed::<SpotAccount>("GET", self.paths.account, &parameters).map(Into::into)
             }
-            Market::UsdMFutures => {
-                self.client.signed::<types::FuturesAccount>("GET", self.paths.account, &[]).map(Into::into)
-            }
+            Market::UsdMFutures => self.client.signed::<FuturesAccount>("GET", self.paths.account, &[]).map(Into::into),
         }
     }
 
     /// Open positions of futures, flat ones left out; always empty on spot.
     ///
     /// # Errors
-    /// [`RestError`].
+    /// [`RestError`]. An account in hedge mode is one: its two positions of a symbol are not one.
     pub fn positions(&mut self) -> Result<Vec<PositionState>, RestError> {
         if self.market == Market::Spot {
             return Ok(Vec::new());
         }
-        let mut found: Vec<PositionState> = self.client.signed("GET", self.paths.positions, &[])?;
-        found.retain(|position| !position.signed_qty.is_zero());
-        Ok(found)
+        let found: Vec<RawPosition> = self.client.signed("GET", self.paths.positions, &[])?;
+        if found.iter().any(|position| is_hedged(position.position_side.as_deref())) {
+            return Err(RestError::Unexpected { path: self.paths.positions.to_owned(), reason: HEDGE_MODE.to_owned() });
+        }
+        let found = found.into_iter().map(PositionState::from);
+        Ok(found.filter(|position| position.unreadable || !position.signed_qty.is_zero()).collect())
+    }
+
+    /// True for a futures account in hedge mode, which nothing here trades: see [`HEDGE_MODE`]. Spot has none. Dear: a
+    /// weight of 30.
+    ///
+    /// # Errors
+    /// [`RestError`].
+    pub fn is_in_hedge_mode(&mut self) -> Result<bool, RestError> {
+        if self.market == Market::Spot {
+            return Ok(false);
+        }
+        let mode: PositionMode = self.client.signed("GET", "/fapi/v1/positionSide/dual", &[])?;
+        Ok(mode.dual_side_position)
     }
 
     /// Open orders of a symbol, or of all (a call twenty times as dear).
@@ -316,4 +338,4 @@ fn none_if<T>(result: Result<T, RestError>, code: i64) -> Result<Option<T>, Rest
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

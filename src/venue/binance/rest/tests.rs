@@ -9,7 +9,7 @@ use super::*;
 use crate::core::{Money, Qty, Side};
 
 /// Answers one request after the other on one connection; hands back what was asked.
-fn stand_in(answers: Vec<(u16, &'static str, String)>) -> (String, JoinHandle<Vec<String>>) {
+pub(crate) fn stand_in(answers: Vec<(u16, &'static str, String)>) -> (String, JoinHandle<Vec<String>>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let base = format!("http://{}", listener.local_addr().unwrap());
     let server = std::thread::spawn(move || {
@@ -39,7 +39,7 @@ fn stand_in(answers: Vec<(u16, &'static str, String)>) -> (String, JoinHandle<Ve
     (base, server)
 }
 
-fn rest(base: &str, market: Market) -> Rest {
+pub(crate) fn rest(base: &str, market: Market) -> Rest {
     let params = RestParams {
         base: base.to_owned(),
         timeout: Span::seconds(20),
@@ -143,7 +143,7 @@ fn an_answer_is_a_value_a_refusal_or_unknown() {
 #[test]
 fn futures_show_equity_and_positions() {
     let (base, server) = stand_in(vec![
-        (200, "", r#"{"totalMarginBalance":"1000.5","totalWalletBalance":"990","availableBalance":"800","totalUnrealizedProfit":"10.5","assets":[{"asset":"USDT","walletBalance":"990"}]}"#.into()),
+        (200, "", r#"{"totalMarginBalance":"1000.5","totalWalletBalance":"990","availableBalance":"800","totalUnrealizedProfit":"10.5","assets":[{"asset":"USDT","walletBalance":"990","marginBalance":"1000.5","availableBalance":"800"}]}"#.into()),
         (200, "", r#"[{"symbol":"BTCUSDT","positionSide":"BOTH","positionAmt":"-0.010","entryPrice":"60000.5","markPrice":"60001.00000000","unRealizedProfit":"-0.005"},{"symbol":"ETHUSDT","positionAmt":"0.000","entryPrice":"0.0"}]"#.into()),
         (200, "", r#"{"symbol":"BTCUSDT","countdownTime":"120000"}"#.into()),
     ]);
@@ -182,4 +182,84 @@ fn exchange_information_becomes_instruments() {
     assert!(error.to_string().contains("no symbol XXX"), "{error}");
     let asked = server.join().unwrap();
     assert!(asked[0].starts_with("GET /api/v3/exchangeInfo?symbols=%5B%22BTCUSDT%22%5D "), "{}", asked[0]);
+}
+
+#[test]
+fn the_margin_of_futures_is_that_of_the_quote_asset() {
+    let row = |asset: &str, wallet: &str| {
+        format!(r#"{{"asset":"{asset}","walletBalance":"{wallet}","marginBalance":"7.5","availableBalance":"6"}}"#)
+    };
+    let account = |assets: &[String]| {
+        let (head, rows) =
+            (r#""totalMarginBalance":"60","totalWalletBalance":"50","availableBalance":"40""#, assets.join(","));
+        format!(r#"{{{head},"assets":[{rows}]}}"#)
+    };
+    let (base, server) = stand_in(vec![
+        (200, "", account(&[row("USDT", "1"), row("USDC", "7"), row("SHIB", "999999999999")])),
+        (200, "", account(&[row("USDC", "7")])),
+        (200, "", r#"{"assets":[]}"#.into()),
+    ]);
+    let mut rest = rest(&base, Market::UsdMFutures);
+    let wallet = |account: &AccountState, asset: &str| account.margin_in(asset).map(|margin| margin.wallet);
+    let both = rest.account().unwrap();
+    let of = |wallet| Some(Money::whole(wallet));
+    assert_eq!((wallet(&both, "USDT"), wallet(&both, "USDC"), wallet(&both, "FDUSD")), (of(1), of(7), None));
+    let usdc = both.margin_in("USDC").unwrap();
+    assert_eq!((usdc.equity, usdc.available), ("7.5".parse().unwrap(), Money::whole(6)));
+    // What cannot be read is not there, and hides nothing else.
+    assert_eq!((wallet(&both, "SHIB"), &both.unreadable[..]), (None, &["SHIB".to_owned()][..]));
+    let totals = rest.account().unwrap();
+    assert_eq!((wallet(&totals, "USDT"), wallet(&totals, "FDUSD")), (of(50), None), "the totals are of USDT");
+    assert_eq!(rest.account().unwrap().margin_in("USDT"), None);
+    server.join().unwrap();
+}
+
+#[test]
+fn an_odd_position_hides_no_other() {
+    let rows = r#"[{"symbol":"BTCUSDT","positionSide":"BOTH","positionAmt":"0.5","entryPrice":"60000.1066545918361","markPrice":"60001.123456789","unRealizedProfit":"0.123456789"},
+        {"symbol":"LUNAUSDT","positionSide":"BOTH","positionAmt":"1","entryPrice":"2.771E-4"},
+        {"symbol":"XUSDT","positionSide":"BOTH","positionAmt":"999999999999","entryPrice":"-"},
+        {"symbol":"YUSDT","positionSide":"BOTH","positionAmt":"0E-8","entryPrice":"0.0"}]"#;
+    let (base, server) = stand_in(vec![(200, "", rows.into())]);
+    let found = rest(&base, Market::UsdMFutures).positions().unwrap();
+    let told: Vec<_> = found
+        .iter()
+        .map(|position| (&*position.symbol, position.signed_qty.to_string(), position.unreadable, position.entry_price))
+        .collect();
+    let price = |text: &str| text.parse::<Price>().unwrap();
+    assert_eq!(
+        told,
+        [
+            ("BTCUSDT", "0.5".to_owned(), false, price("60000.10665459")),
+            ("LUNAUSDT", "1".to_owned(), false, price("0.0002771")),
+            ("XUSDT", "0".to_owned(), true, Price::ZERO)
+        ]
+    );
+    server.join().unwrap();
+}
+
+#[test]
+fn hedge_mode_is_noticed_and_its_positions_are_never_one() {
+    let rows = r#"[{"symbol":"BTCUSDT","positionSide":"LONG","positionAmt":"0.5","entryPrice":"1"},{"symbol":"BTCUSDT","positionSide":"SHORT","positionAmt":"0","entryPrice":"0"}]"#;
+    let (base, server) = stand_in(vec![
+        (200, "", r#"{"dualSidePosition":true}"#.into()),
+        (200, "", r#"{"dualSidePosition":false}"#.into()),
+        (200, "", rows.into()),
+    ]);
+    let mut futures = rest(&base, Market::UsdMFutures);
+    assert!(futures.is_in_hedge_mode().unwrap());
+    assert!(!futures.is_in_hedge_mode().unwrap());
+    let error = futures.positions().unwrap_err().to_string();
+    assert!(error.contains("one-way mode") && error.contains("dualSidePosition=false"), "{error}");
+    assert!(!rest(&base, Market::Spot).is_in_hedge_mode().unwrap(), "spot is not asked");
+    let asked = server.join().unwrap();
+    assert!(asked[0].starts_with("GET /fapi/v1/positionSide/dual?recvWindow="), "{}", asked[0]);
+}
+
+#[test]
+fn a_clock_is_not_asked_for_again_in_a_silence() {
+    let (base, server) = stand_in(vec![(429, "Retry-After: 7\r\n", "{}".into())]);
+    let error = rest(&base, Market::Spot).sync_clock(3).unwrap_err();
+    assert!(matches!(error, RestError::Limited { retry_after, .. } if retry_after == Span::seconds(7)), "{error}");
+    assert_eq!(server.join().unwrap().len(), 1);
 }

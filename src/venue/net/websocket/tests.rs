@@ -221,3 +221,54 @@ fn addresses_that_are_none_are_refused() {
         assert!(WebSocketClient::new(params(url, None), None, Token(0)).is_err(), "{url}");
     }
 }
+
+#[test]
+fn a_refusal_that_says_when_to_come_back_is_believed() {
+    for (head, least, most) in [
+        ("HTTP/1.1 429 Too Many Requests\r\nRetry-After: 3600\r\n", 3600, 3600),
+        ("HTTP/1.1 418 I'm a teapot\r\nretry-after: 99999999999\r\n", 3 * 86_400, 3 * 86_400),
+        ("HTTP/1.1 429 Too Many Requests\r\nRetry-After: soon\r\n", 0, 30),
+        ("HTTP/1.1 503 Service Unavailable\r\n", 0, 30),
+    ] {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("ws://{}/ws", listener.local_addr().unwrap());
+        let server = std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            let (mut asked, mut byte) = (Vec::new(), [0]);
+            while !asked.ends_with(b"\r\n\r\n") {
+                io::Read::read_exact(&mut stream, &mut byte).unwrap();
+                asked.push(byte[0]);
+            }
+            io::Write::write_all(&mut stream, format!("{head}Content-Length: 0\r\n\r\n").as_bytes()).unwrap();
+            stream
+        });
+        let mut client = WebSocketClient::new(params(&url, None), None, Token(0)).unwrap();
+        let before = wall_clock();
+        assert_eq!(poll_until(&mut client, |found| !found.is_empty()), ["down false"]);
+        let wait = client.next_due().since(wall_clock()).0.div_ceil(1_000_000_000);
+        let elapsed = wall_clock().since(before).0.div_ceil(1_000_000_000);
+        assert!(wait + elapsed >= least && wait <= most, "{head}: {wait} s");
+        drop(server.join().unwrap());
+    }
+}
+
+#[test]
+fn a_ping_is_answered_by_whoever_lives() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("ws://{}/ws", listener.local_addr().unwrap());
+    let server = std::thread::spawn(move || {
+        let mut socket = tungstenite::accept(listener.accept().unwrap().0).unwrap();
+        while !socket.read().unwrap().is_ping() {}
+        socket.flush().unwrap();
+        socket.send(Message::text("pinged")).unwrap();
+        socket
+    });
+    let mut client = WebSocketClient::new(params(&url, None), None, Token(0)).unwrap();
+    assert_eq!(client.ping(), Err(SendError::NotSent));
+    poll_until(&mut client, |found| found.contains(&"up".to_owned()));
+    assert_eq!(client.last_pong(), Nanos::NONE);
+    let Ok(Sent::Written(stamps)) = client.ping() else { panic!("a small frame fits") };
+    assert_eq!(poll_until(&mut client, |found| !found.is_empty()), ["pinged"], "a pong is no message");
+    assert!(client.last_pong() >= stamps.before);
+    drop(server.join().unwrap());
+}
