@@ -9,7 +9,7 @@ use pawl::core::payload::{
     AccountReport, AlertCode, AlertRecord, ControlCode, ExitReason, Fee, InventoryReport, Link, LinkChannel, LinkState,
     OpenOrderReport, OrderAck, OrderDone, OrderRole, PositionReport, Reconciled, Refusal, TradeCosts,
 };
-use pawl::core::{ContractKind, Event, EventKind, Money, OrderId, Payload, Qty, Side, Span};
+use pawl::core::{ContractKind, Event, EventKind, Flags, Money, OrderId, Payload, Qty, Side, Span};
 use pawl::oms::OmsParams;
 
 fn link(state: LinkState) -> Link {
@@ -352,6 +352,26 @@ fn somebody_else_s_execution_and_its_fee_change_nothing_of_ours() {
     desk.report(EventKind::Fee, &fee);
     assert_eq!((desk.oms.equity(), desk.oms.balance()), (equity, balance));
     assert_eq!(desk.oms.open_lots(), entry.qty);
+}
+
+#[test]
+fn a_fee_paid_in_a_third_asset_is_a_cost_and_leaves_the_cash_as_it_is() {
+    let mut desk = spot("0", "1000");
+    let entry = submits(&desk.signal("1.09990", "1.10000", -2.1, Some(Side::Buy)))[0];
+    desk.report(EventKind::Fill, &fill(entry.order, 1, "1.10000", entry.qty));
+    let (balance, equity) = (desk.oms.balance(), desk.oms.equity());
+    let fee = |order, execution| Fee { order, execution, amount: "0.5".parse().unwrap(), base: Qty::ZERO };
+    desk.report_flagged(EventKind::Fee, Flags::OTHER_ASSET, &fee(entry.order, 1));
+    assert_eq!((desk.oms.balance(), desk.oms.equity()), (balance, equity));
+    let exit = submits(&desk.quote("1.10100", "1.10110", 0.5))[0];
+    desk.report(EventKind::Fill, &fill(exit.order, 2, "1.10100", exit.qty));
+    let closed = desk.report_flagged(EventKind::Fee, Flags::OTHER_ASSET, &fee(exit.order, 2));
+    let costs = closed.iter().find(|event| event.kind == EventKind::TradeCosts).map(TradeCosts::of).unwrap();
+    assert_eq!(costs.fees, Money::whole(1));
+    let round = asked(&desk.venue(EventKind::Link, &link(LinkState::Up)));
+    inventory(&mut desk, round, "0");
+    cash(&mut desk, round, "1000.005");
+    assert!(alerts(&done(&mut desk, round)).is_empty(), "books and cash agree");
 }
 
 #[test]

@@ -183,8 +183,8 @@ impl Flags {
     pub const OUT_OF_ORDER: Self = Self(0x10);
     /// Equal to the event before it in every field the venue sent.
     pub const DUPLICATE: Self = Self(0x20);
-    /// Bid above ask.
-    pub const CROSSED: Self = Self(0x40);
+    /// On a fee: paid in an asset that is neither the cash nor what is traded.
+    pub const OTHER_ASSET: Self = Self(0x40);
     /// On a gap: quotes were replaced by later ones (word 0 says how many), and nothing else is missing.
     pub const CONFLATED: Self = Self(0x80);
 
@@ -210,7 +210,7 @@ impl fmt::Debug for Flags {
             (Flags::LAST_OF_BATCH, "last-of-batch"),
             (Flags::OUT_OF_ORDER, "out-of-order"),
             (Flags::DUPLICATE, "duplicate"),
-            (Flags::CROSSED, "crossed"),
+            (Flags::OTHER_ASSET, "other-asset"),
             (Flags::CONFLATED, "conflated"),
         ];
         let mut separator = "";

@@ -179,7 +179,9 @@ pub struct Fee {
     pub order: OrderId,
     /// Which execution.
     pub execution: u64,
-    /// Charged, as worth in the account's currency; negative is a rebate.
+    /// Charged, as worth in the account's currency; negative is a rebate. Flagged [`Flags::OTHER_ASSET`] where no cash moved.
+    ///
+    /// [`Flags::OTHER_ASSET`]: super::Flags::OTHER_ASSET
     pub amount: Money,
     /// What the venue took of the base asset instead of cash (spot buys); zero when it took cash.
     pub base: Qty,

@@ -24,7 +24,8 @@ use crate::core::payload::{
     OrderReject, Quote, Refusal, RefusalRecord, Signal, SignalContext,
 };
 use crate::core::{
-    Event, EventKind, Instrument, InstrumentId, InstrumentTable, Money, Nanos, OrderId, Payload, Price, Qty, Side,
+    Event, EventKind, Flags, Instrument, InstrumentId, InstrumentTable, Money, Nanos, OrderId, Payload, Price, Qty,
+    Side,
 };
 use crate::quant::{MarketView, RawSignal};
 
@@ -235,7 +236,7 @@ impl Oms {
     ) {
         let id = event.instrument;
         let Some(book) = self.books.get_mut(id.index()) else { return };
-        if event.kind == EventKind::Quote && !event.flags.contains(crate::core::Flags::OUT_OF_ORDER) {
+        if event.kind == EventKind::Quote && !event.flags.contains(Flags::OUT_OF_ORDER) {
             book.quote = Quote::of(event);
             book.quoted = event.local_ns;
             book.clock_skew = event.venue_ns.0.abs_diff(event.local_ns.0);
@@ -304,7 +305,10 @@ impl Oms {
             }
             EventKind::OrderNotFound => self.on_not_found(id, OrderDone::of(event), now, out),
             EventKind::Fill => self.on_fill(id, Fill::of(event), now, out),
-            EventKind::Fee => self.on_fee(id, Fee::of(event), now, out),
+            EventKind::Fee => {
+                let moved_cash = !event.flags.contains(Flags::OTHER_ASSET);
+                self.on_fee(id, Fee::of(event), moved_cash, now, out);
+            }
             // A refused cancel: the order is done, its own report is on its way and is asked for if it
             // gets lost. What the venue reports of its own accord is taken up in a file of its own.
             _ => {}
@@ -459,7 +463,9 @@ impl Oms {
         }
     }
 
-    fn on_fee(&mut self, id: InstrumentId, fee: Fee, now: Nanos, out: &mut Outbox) {
+    /// Books a fee. One that `moved_cash` not was paid of an asset that the account is not measured in: a cost of the
+    /// trade all the same.
+    fn on_fee(&mut self, id: InstrumentId, fee: Fee, moved_cash: bool, now: Nanos, out: &mut Outbox) {
         let book = &mut self.books[id.index()];
         // The fee of a fill that is not in the books is not in them either.
         if book.side_of(fee.order).is_none() || !book.fees.insert(fee.execution) {
@@ -468,7 +474,7 @@ impl Oms {
         if let Some(trade) = &mut book.trade {
             trade.fees = trade.fees.checked_add(fee.amount).unwrap_or(trade.fees);
         }
-        if self.account.charge(fee.amount).is_none() {
+        if moved_cash && self.account.charge(fee.amount).is_none() {
             self.books_broken = true;
             out.push(EventKind::Alert, id, &alert(AlertCode::AccountOverflow, fee.order, fee.amount.units(), 0));
         }

@@ -91,6 +91,18 @@ impl Desk {
         self.out.events().to_vec()
     }
 
+    /// The same, flagged.
+    pub(crate) fn report_flagged(
+        &mut self,
+        kind: EventKind,
+        flags: pawl::core::Flags,
+        payload: &impl Payload,
+    ) -> Vec<Event> {
+        let event = self.event(kind, payload).flagged(flags);
+        self.oms.on_execution(&event, &mut self.out);
+        self.out.events().to_vec()
+    }
+
     /// A report of the venue that is no execution.
     pub(crate) fn venue(&mut self, kind: EventKind, payload: &impl Payload) -> Vec<Event> {
         let event = self.event(kind, payload);

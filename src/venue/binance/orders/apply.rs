@@ -17,7 +17,7 @@ use super::replies::{
 };
 use super::{OrderProtocol, Phase, Round};
 use crate::core::payload::{Fill, OpenOrderReport, OrderAck, OrderDone, OrderReject, Reconciled};
-use crate::core::{Event, EventKind, InstrumentId, Nanos, OrderId, Payload, Price, Qty};
+use crate::core::{Event, EventKind, Flags, InstrumentId, Nanos, OrderId, Payload, Price, Qty};
 
 /// An order as an answer or an event shows it.
 struct Report {
@@ -336,7 +336,8 @@ impl OrderProtocol {
         let execution = FeeExecution { order, number, price, qty };
         let found = fees::fee(symbol, execution, (commission, asset), mark, self.params.fallback_fee);
         self.counters.estimated_fees += u64::from(first && found.estimated);
-        emit(found.fee.event(EventKind::Fee, instrument, venue, at));
+        let flags = if found.other_asset { Flags::OTHER_ASSET } else { Flags::NONE };
+        emit(found.fee.event(EventKind::Fee, instrument, venue, at).flagged(flags));
         if let Some((status, executed)) = end {
             tell_end(&Report { order, instrument, venue_order: 0, status, executed, venue }, at, emit);
         }

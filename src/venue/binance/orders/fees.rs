@@ -4,10 +4,13 @@
 //! |---|---|
 //! | quote asset | exactly |
 //! | base asset (spot buys) | worth at the fill's price, rounded up, and the quantity taken in [`Fee::base`] |
-//! | another asset (BNB) with a known mark | worth at the mark, rounded up |
-//! | another asset without one | the fallback rate on the notional, rounded up, and counted |
+//! | another asset (BNB) with a known mark | worth at the mark, rounded up, flagged [`Flags::OTHER_ASSET`] |
+//! | another asset without one | the fallback rate on the notional, rounded up, flagged, and counted |
 //!
-//! Rounding is against us, so that no sequence of fees makes money. A third asset is never free.
+//! Rounding is against us, so that no sequence of fees makes money. A third asset is never free, but what it costs
+//! leaves the cash as it is.
+//!
+//! [`Flags::OTHER_ASSET`]: crate::core::Flags::OTHER_ASSET
 
 use crate::core::payload::Fee;
 use crate::core::{Money, OrderId, Price, Qty, SCALE};
@@ -19,6 +22,8 @@ pub(super) struct FeeFound {
     pub(super) fee: Fee,
     /// True when the fallback rate was used.
     pub(super) estimated: bool,
+    /// True when it was paid in a third asset.
+    pub(super) other_asset: bool,
 }
 
 /// The execution that a fee belongs to.
@@ -44,6 +49,7 @@ pub(super) fn fee(
         // Beyond our range: the largest number, which stops trading rather than being overlooked.
         fee: Fee { order, execution: number, amount: amount.unwrap_or(Money::MAX), base },
         estimated,
+        other_asset: !commission.is_zero() && asset != symbol.quote && asset != symbol.base,
     };
     if commission.is_zero() || asset == symbol.quote {
         found(Some(Money::from_units(commission.units())), Qty::ZERO, false)
@@ -74,7 +80,7 @@ fn money(units: i128) -> Option<Money> {
 mod tests {
     use super::*;
 
-    fn of(commission: &str, asset: &str, mark: Option<&str>) -> (String, String, bool) {
+    fn of(commission: &str, asset: &str, mark: Option<&str>) -> (String, String, [bool; 2]) {
         let symbol = Symbol {
             name: "BTCUSDT".into(),
             base: "BTC".into(),
@@ -89,20 +95,21 @@ mod tests {
             qty: "0.005".parse().unwrap(),
         };
         let mark = mark.map(|mark| mark.parse().unwrap());
-        let FeeFound { fee, estimated } = fee(&symbol, execution, (commission.parse().unwrap(), asset), mark, 1000);
-        (fee.amount.to_string(), fee.base.to_string(), estimated)
+        let FeeFound { fee, estimated, other_asset } =
+            fee(&symbol, execution, (commission.parse().unwrap(), asset), mark, 1000);
+        (fee.amount.to_string(), fee.base.to_string(), [estimated, other_asset])
     }
 
     #[test]
     fn a_fee_is_exact_or_rounded_against_us_and_never_free() {
-        let expect = |amount: &str, base: &str, estimated| (amount.to_owned(), base.to_owned(), estimated);
-        assert_eq!(of("0.3", "USDT", None), expect("0.3", "0", false));
-        assert_eq!(of("0.00000501", "BTC", None), expect("0.30060006", "0.00000501", false));
+        let expect = |amount: &str, base: &str, found| (amount.to_owned(), base.to_owned(), found);
+        assert_eq!(of("0.3", "USDT", None), expect("0.3", "0", [false, false]));
+        assert_eq!(of("0.00000501", "BTC", None), expect("0.30060006", "0.00000501", [false, false]));
         // A rebate shrinks by rounding.
-        assert_eq!(of("-0.00000501", "BTC", None), expect("-0.30060005", "-0.00000501", false));
-        assert_eq!(of("0.00050001", "BNB", Some("599.99")), expect("0.300001", "0", false));
+        assert_eq!(of("-0.00000501", "BTC", None), expect("-0.30060005", "-0.00000501", [false, false]));
+        assert_eq!(of("0.00050001", "BNB", Some("599.99")), expect("0.300001", "0", [false, true]));
         // 300.00005 * 0.1 %.
-        assert_eq!(of("0.0005", "BNB", None), expect("0.30000005", "0", true));
-        assert_eq!(of("0", "BNB", None), expect("0", "0", false));
+        assert_eq!(of("0.0005", "BNB", None), expect("0.30000005", "0", [true, true]));
+        assert_eq!(of("0", "BNB", None), expect("0", "0", [false, false]));
     }
 }

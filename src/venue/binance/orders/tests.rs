@@ -7,7 +7,7 @@ use super::super::sign::websocket_payload;
 use super::super::symbols::tests::spec;
 use super::*;
 use crate::core::payload::{AccountReport, Fee, Fill, InventoryReport, OpenOrderReport, OrderAck, TimeInForce};
-use crate::core::{InstrumentTable, Money, Qty};
+use crate::core::{Flags, InstrumentTable, Money, Qty};
 use serde_json::Value;
 
 const NOW: Nanos = Nanos(1_700_000_000_000_000_000);
@@ -271,6 +271,14 @@ fn a_fee_in_the_base_asset_says_what_was_taken() {
     );
     let fee = Fee::of(&desk.events[2]);
     assert_eq!((fee.amount, fee.base), ("0.120001".parse::<Money>().unwrap(), "0.000002".parse::<Qty>().unwrap()));
+}
+
+#[test]
+fn a_fee_in_a_third_asset_says_so() {
+    let mut desk = Desk::ready();
+    let request = desk.submit(1);
+    desk.answer(&request, &order("FILLED", "0.00500000", &fill(56, "0.00500000").replace("BTC", "BNB")));
+    assert!(desk.events[2].kind == EventKind::Fee && desk.events[2].flags.contains(Flags::OTHER_ASSET));
 }
 
 #[test]
