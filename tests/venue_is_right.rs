@@ -324,6 +324,70 @@ fn an_orphan_that_cannot_be_cancelled_does_not_keep_positions_from_being_closed_
     panic!("never");
 }
 
+/// A desk whose position was closed by nobody here understands what: it has put a question of its own.
+fn doubting() -> (Desk, u64, Qty) {
+    let mut desk = Desk::new(&OmsParams::default());
+    let round = asked(&desk.venue(EventKind::Link, &link(LinkState::Up)));
+    done(&mut desk, round);
+    let entry = submits(&desk.signal("1.10000", "1.10010", -2.1, Some(Side::Buy)))[0];
+    desk.report(EventKind::Fill, &fill(entry.order, 1, "1.10010", entry.qty));
+    desk.report(EventKind::Fill, &fill(OrderId::new(99, 4), 2, "1.10010", qty("1")));
+    let due = desk.oms.next_deadline();
+    let question = asked(&desk.wait(due.since(desk.now)));
+    (desk, question, entry.qty)
+}
+
+#[test]
+fn a_question_of_our_own_keeps_no_position_from_being_closed_and_its_old_answer_changes_nothing() {
+    let (mut desk, question, held) = doubting();
+    assert!(!desk.oms.is_reconciled() && desk.oms.may_close());
+    assert_eq!(refusals(&desk.signal("1.10000", "1.10010", -2.1, Some(Side::Buy))), [Refusal::NotReconciled]);
+    position(&mut desk, question, "0.66");
+    let exit = submits(&desk.quote("1.09000", "1.09010", -3.0))[0];
+    assert_eq!((exit.role, exit.qty), (OrderRole::Exit, held), "the stop fires all the same");
+    // The answer is complete while the exit is alive: it is neither cancelled nor asked about.
+    assert!(done(&mut desk, question).is_empty());
+    desk.report(EventKind::Fill, &fill(exit.order, 3, "1.09000", exit.qty));
+    assert!(desk.oms.open_lots().is_zero());
+    let due = desk.oms.next_deadline();
+    let again = asked(&desk.wait(due.since(desk.now)));
+    done(&mut desk, again);
+    assert!(desk.oms.is_reconciled() && desk.oms.open_lots().is_zero());
+}
+
+#[test]
+fn what_was_filled_during_a_round_is_not_taken_back_by_its_answer() {
+    let (mut desk, question, held) = doubting();
+    position(&mut desk, question, "0.66");
+    let exit = submits(&desk.quote("1.09000", "1.09010", -3.0))[0];
+    desk.report(EventKind::Fill, &fill(exit.order, 3, "1.09000", exit.qty));
+    desk.report(EventKind::OrderExpired, &OrderDone { order: exit.order, filled: exit.qty });
+    assert!(held.is_positive() && alerts(&done(&mut desk, question)).is_empty());
+    assert!(desk.oms.open_lots().is_zero(), "the position of before the fill is not booked again");
+}
+
+#[test]
+fn a_question_of_our_own_that_nobody_answers_is_put_again_and_closes_go_on() {
+    let (mut desk, question, _) = doubting();
+    let due = desk.oms.next_deadline();
+    let late = desk.wait(due.since(desk.now));
+    assert_eq!((alerts(&late), asked(&late)), (vec![AlertCode::ReconcileLate], question + 1));
+    assert_eq!(submits(&desk.quote("1.09000", "1.09010", -3.0))[0].role, OrderRole::Exit);
+}
+
+#[test]
+fn a_balance_that_is_told_before_its_execution_does_not_stop_the_rest_from_being_sold() {
+    let mut desk = spot("0", "1000");
+    let entry = submits(&desk.signal("1.09990", "1.10000", -2.1, Some(Side::Buy)))[0];
+    desk.report(EventKind::Fill, &fill(entry.order, 1, "1.10000", entry.qty));
+    inventory(&mut desk, 0, "5");
+    let exit = submits(&desk.quote("1.10100", "1.10110", 0.5))[0];
+    inventory(&mut desk, 0, "2");
+    desk.report(EventKind::Fill, &fill(exit.order, 2, "1.10100", Qty::whole(3)));
+    let told = desk.report(EventKind::OrderExpired, &OrderDone { order: exit.order, filled: Qty::whole(3) });
+    assert_eq!(submits(&told)[0].qty, Qty::whole(2));
+}
+
 #[test]
 fn a_position_that_somebody_else_changed_is_asked_about() {
     let mut desk = Desk::new(&OmsParams::default());

@@ -88,6 +88,8 @@ struct Wanted {
     slack: i128,
     /// The cash was last known before it at this time.
     since: Nanos,
+    /// When the first of it moved: nothing passes for a deposit or withdrawal for long because more keeps moving.
+    opened: Nanos,
     /// The amount is what it is since this time.
     changed: Nanos,
     asked: Option<Nanos>,
@@ -241,6 +243,7 @@ impl CashBook {
             missing: vec![0; bases],
             slack: 0,
             since,
+            opened: now,
             changed: now,
             asked: None,
             until: now,
@@ -331,9 +334,9 @@ impl CashBook {
     /// What of the cash is held for a deposit or withdrawal before that is certain: neither profit nor loss meanwhile.
     pub(super) fn pending(&self, now: Nanos) -> Money {
         let likely = |wanted: &&Wanted| match self.market {
-            Market::Spot => wanted.is_complete() && now <= wanted.until,
+            Market::Spot => wanted.is_complete() && now.since(wanted.opened) <= ASK_FOR,
             // A loss must not pass for a withdrawal for longer than the list may be late.
-            Market::UsdMFutures => now.since(wanted.changed) < PATIENCE,
+            Market::UsdMFutures => now.since(wanted.opened) < PATIENCE,
         };
         let amount = self.wanted.as_ref().filter(likely).map_or(0, |wanted| wanted.amount);
         Money::from_units(i64::try_from(amount).unwrap_or(0))

@@ -179,7 +179,7 @@ fn in_percent(part: i128, whole: i64) -> Figure {
 impl Guard {
     /// The lower of what engine and venue say, as far as either says anything.
     fn worse_equity(&self, o: &Observation<'_>) -> Option<Money> {
-        let (engine, venue) = (self.engine_equity(o), o.venue.map(VenueFacts::own_equity));
+        let (engine, venue) = (self.engine_equity(o), o.venue.map(|facts| facts.own_equity(o.monotonic_ns)));
         match (engine, venue) {
             (Some(engine), Some(venue)) => Some(engine.min(venue)),
             (one, other) => one.or(other),
@@ -238,7 +238,7 @@ impl Guard {
     fn equity_disagreement(&self, p: &GuardianParams, o: &Observation<'_>) -> Reading {
         let limit = p.equity_disagreement.limit;
         let (Some(engine), Some(facts)) = (self.engine_equity(o), o.venue) else { return Reading::fine() };
-        let venue = facts.own_equity().units();
+        let venue = facts.own_equity(o.monotonic_ns).units();
         let apart = (i128::from(engine.units()) - i128::from(venue)).abs();
         let whole = venue.saturating_abs();
         Reading::when(beyond(apart, whole, limit), false, in_percent(apart, whole), Figure::Percent(limit.units()))

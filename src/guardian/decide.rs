@@ -240,7 +240,9 @@ impl Guard {
         // says.
         let booked = gone
             || match (o.engine.trading(), o.venue) {
-                (Some(view), Some(facts)) => is_nearer(view.snapshot.equity, facts.own_equity(), self.ledger.unbooked),
+                (Some(view), Some(facts)) => {
+                    is_nearer(view.snapshot.equity, facts.own_equity(o.monotonic_ns), self.ledger.unbooked)
+                }
                 _ => false,
             };
         if (booked || another) && !self.ledger.unbooked.is_zero() {
@@ -253,11 +255,12 @@ impl Guard {
     pub(super) fn engine_equity(&self, o: &Observation<'_>) -> Option<Money> {
         let booked = o.engine.trading()?.snapshot.equity;
         let equity = booked.checked_add(self.ledger.unbooked).unwrap_or(booked);
-        let ahead = o.venue.filter(|facts| !facts.pending.is_zero()).filter(|facts| {
-            let behind = Money::ZERO.checked_sub(facts.pending).unwrap_or(Money::ZERO);
-            !is_nearer(equity, facts.own_equity(), behind)
+        let now = o.monotonic_ns;
+        let ahead = o.venue.filter(|facts| !facts.pending(now).is_zero()).filter(|facts| {
+            let behind = Money::ZERO.checked_sub(facts.pending(now)).unwrap_or(Money::ZERO);
+            !is_nearer(equity, facts.own_equity(now), behind)
         });
-        Some(ahead.and_then(|facts| equity.checked_sub(facts.pending)).unwrap_or(equity))
+        Some(ahead.and_then(|facts| equity.checked_sub(facts.pending(now))).unwrap_or(equity))
     }
 
     /// Takes the reference from the first read that began in a later day than the ledger's, while the

@@ -1,7 +1,7 @@
 //! What the guardian sees in one look. Everything that [`super::decide`] knows comes through here, so
 //! that a test can show it anything.
 
-use crate::core::{Money, Nanos, Qty};
+use crate::core::{Money, Nanos, Qty, Span};
 use crate::snapshot::{EngineState, EngineView, Level, MAX_INSTRUMENTS};
 
 /// The engine, as far as it can be seen.
@@ -34,6 +34,9 @@ impl<'a> EngineSight<'a> {
         self.view().filter(|view| matches!(view.snapshot.state, EngineState::Running | EngineState::Stopping))
     }
 }
+
+/// So long after a read it is believed about money that may have been moved by its owner.
+const PENDING_FOR: Span = Span::seconds(10);
 
 /// One good read of the account at the venue.
 #[derive(Clone, Copy, PartialEq, Debug)]
@@ -92,8 +95,14 @@ impl VenueFacts {
     }
 
     /// The equity by which a loss is judged: without what may be a deposit, with what may be a withdrawal.
-    pub fn own_equity(&self) -> Money {
-        self.equity.checked_sub(self.pending).unwrap_or(self.equity)
+    pub fn own_equity(&self, now_ns: u64) -> Money {
+        self.equity.checked_sub(self.pending(now_ns)).unwrap_or(self.equity)
+    }
+
+    /// What is held for a deposit or withdrawal, while the read that said so is fresh: where the venue does not answer,
+    /// a loss must not go on passing for one.
+    pub fn pending(&self, now_ns: u64) -> Money {
+        if now_ns.saturating_sub(self.began_ns) < PENDING_FOR.0 { self.pending } else { Money::ZERO }
     }
 
     /// Nothing held and nothing that could become a position.
@@ -119,4 +128,19 @@ pub struct Observation<'a> {
     pub disk_free: Option<u64>,
     /// What a person on this machine demands; never less than what is in force.
     pub demanded: Option<Level>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_loss_passes_for_a_withdrawal_only_while_the_read_that_said_so_is_fresh() {
+        let began_ns = 7_000_000_000;
+        let (equity, pending) = (Money::whole(9_750), Money::whole(-250));
+        let facts = VenueFacts { began_ns, equity, pending, ..VenueFacts::default() };
+        let fresh = began_ns + PENDING_FOR.0 - 1;
+        assert_eq!((facts.own_equity(fresh), facts.pending(fresh)), (Money::whole(10_000), pending));
+        assert_eq!((facts.own_equity(fresh + 1), facts.pending(fresh + 1)), (equity, Money::ZERO));
+    }
 }

@@ -118,7 +118,7 @@ impl<C: Clock> Watch<C> {
         let plan = SessionPlan::new(&config.venue, &config.guardian)?;
         let (known, pace) = learn(&plan, &memory.instruments, &clock)?;
         let instruments = InstrumentTable::new(known.iter().map(|symbol| symbol.spec.clone()))?;
-        let params = checked(&config.guardian, &instruments, &latched)?.at_pace(pace.moved);
+        let params = checked(&config.guardian, &instruments, &latched)?.at_pace(pace.worst);
         say_pace(&params, pace, instruments.len());
         let folder = params.page_folder(&state);
         let eye = Eye::new(&folder, &instruments, memory.engine);

@@ -48,7 +48,7 @@ impl Oms {
     /// Closes the position, or takes back the entry, whatever the market says.
     pub(super) fn flatten(&mut self, id: InstrumentId, now: Nanos, out: &mut Outbox) {
         match self.books[id.index()].phase {
-            Phase::Holding { .. } if self.trusts_venue() => self.start_exit(id, ExitReason::Operator, now, out),
+            Phase::Holding { .. } if self.may_close() => self.start_exit(id, ExitReason::Operator, now, out),
             // One that is being taken back already, or was lost sight of, is being asked about.
             Phase::Entering(order)
                 if order.time_in_force == TimeInForce::Limit
@@ -77,7 +77,7 @@ impl Oms {
         now: Nanos,
         out: &mut Outbox,
     ) {
-        if order.attempt == 1 && self.trusts_venue() {
+        if order.attempt == 1 && self.may_close() {
             return self.send_exit(id, reason, order.intent, 2, now, out);
         }
         if order.filled.is_positive() {

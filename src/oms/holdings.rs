@@ -55,7 +55,10 @@ impl Oms {
                 };
                 owned.unwrap_or(Qty::ZERO).max(Qty::ZERO)
             };
-            (inventory.free, inventory.total) = (moved(inventory.free), moved(inventory.total));
+            inventory.free = moved(inventory.free);
+            if side == Side::Buy {
+                inventory.total = moved(inventory.total);
+            }
         }
     }
 
@@ -71,8 +74,7 @@ impl Oms {
         let taken = fee.base.min(long);
         let unit = unit_price(fee.amount, fee.base);
         if let Some(inventory) = &mut book.inventory {
-            let less = |owned: Qty| owned.checked_sub(fee.base).unwrap_or(Qty::ZERO).max(Qty::ZERO);
-            (inventory.free, inventory.total) = (less(inventory.free), less(inventory.total));
+            inventory.free = inventory.free.checked_sub(fee.base).unwrap_or(Qty::ZERO).max(Qty::ZERO);
             let rest = fee.base.checked_sub(taken).unwrap_or(Qty::ZERO);
             inventory.baseline = inventory.baseline.map(|owned| owned.checked_sub(rest).unwrap_or(owned));
             // Charged in the books, but no cash moved.

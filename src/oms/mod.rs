@@ -69,6 +69,8 @@ pub struct Oms {
     /// When it was asked for, and when the next one is due because something happened that is not understood.
     asked: Nanos,
     ask_due: Nanos,
+    /// Something was filled or charged since it was asked for.
+    disturbed: bool,
     /// Rounds in a row that found orders of ours that nobody waits for.
     orphan_rounds: u32,
     /// Cash that the present reconciliation reported.
@@ -106,6 +108,7 @@ impl Oms {
             round: 0,
             asked: Nanos::NONE,
             ask_due: Nanos::MAX,
+            disturbed: false,
             orphan_rounds: 0,
             reported_cash: None,
             free_cash: None,
@@ -135,6 +138,7 @@ impl Oms {
             round,
             asked,
             ask_due,
+            disturbed,
             orphan_rounds,
             reported_cash,
             free_cash,
@@ -148,7 +152,7 @@ impl Oms {
         rate.begin_anew();
         *guardian = GuardianView { last_heard: Nanos::NONE, latched: false };
         (*entries_allowed, *books_broken, *trust, *round) = (true, false, Trust::Full, 0);
-        (*asked, *ask_due, *orphan_rounds) = (Nanos::NONE, Nanos::MAX, 0);
+        (*asked, *ask_due, *disturbed, *orphan_rounds) = (Nanos::NONE, Nanos::MAX, false, 0);
         (*reported_cash, *free_cash, *beside_cash) = (None, None, Money::ZERO);
         (*orders_sent, *intents, *next_deadline) = (0, 0, Nanos::MAX);
     }
@@ -320,7 +324,7 @@ impl Oms {
         let index = id.index();
         match self.books[index].phase {
             Phase::Settling(reason) => self.close_trade(id, reason, out),
-            Phase::Holding { not_before } if now >= not_before && self.trusts_venue() => self.try_exit(id, now, out),
+            Phase::Holding { not_before } if now >= not_before && self.may_close() => self.try_exit(id, now, out),
             Phase::Entering(order) if self.books[index].position.side().is_some() => {
                 if order.state == OrderState::Working && self.exit_reason(id, now).is_some() {
                     self.send_cancel(id, now, out);
@@ -437,6 +441,7 @@ impl Oms {
         now: Nanos,
         out: &mut Outbox,
     ) {
+        self.disturbed |= fill.order != OrderId::default();
         let book = &mut self.books[id.index()];
         let held_before = book.position.signed_units();
         if book.position.apply(side, fill.price, fill.qty).is_none() {
@@ -471,6 +476,8 @@ impl Oms {
         if book.side_of(fee.order).is_none() || !book.fees.insert(fee.execution) {
             return;
         }
+        self.disturbed = true;
+        let book = &mut self.books[id.index()];
         if let Some(trade) = &mut book.trade {
             trade.fees = trade.fees.checked_add(fee.amount).unwrap_or(trade.fees);
         }
@@ -567,7 +574,7 @@ impl Oms {
         match book.phase {
             // While nothing can be sent, nothing is due; the reconnect sets the next deadline.
             Phase::Entering(_) | Phase::Exiting(..) if self.trust == Trust::Lost => Nanos::MAX,
-            Phase::Holding { .. } if !self.trusts_venue() || book.position.side().is_none() => Nanos::MAX,
+            Phase::Holding { .. } if !self.may_close() || book.position.side().is_none() => Nanos::MAX,
             Phase::Entering(order) | Phase::Exiting(order, _) => order.deadline,
             Phase::Idle | Phase::Settling(_) => Nanos::MAX,
             Phase::Holding { not_before } => {
@@ -585,7 +592,8 @@ impl Oms {
         let books = ids.map(|id| self.deadline_of(InstrumentId(id))).min().unwrap_or(Nanos::MAX);
         self.next_deadline = match self.trust {
             Trust::Asked { again, .. } => books.min(again),
-            Trust::Full => books.min(self.ask_due),
+            Trust::Doubted { until } => books.min(until),
+            Trust::Full => books.min(self.doubt_due()),
             Trust::Lost => books,
         };
     }

@@ -4,14 +4,17 @@
 //! |---|---|---|
 //! | [`Trust::Full`] | venue and books agree, as far as is known | yes |
 //! | [`Trust::Lost`] | the order connection is down; every order in flight is unknown | none |
-//! | [`Trust::Asked`] | connected, a reconciliation was asked for | none |
+//! | [`Trust::Asked`] | connected anew, a reconciliation was asked for | none |
+//! | [`Trust::Doubted`] | something is not understood, a reconciliation was asked for | those that close |
 //!
 //! A reconciliation is a numbered question ([`EventKind::Reconcile`]) whose answer is a run of
 //! reports that ends with [`EventKind::Reconciled`]. Orders of ours that are open at the venue and
 //! that nobody here waits for are cancelled; an order that is awaited here and not open there is
 //! asked about, and the question is put again once its fate is known. Only a round without any order
 //! in flight compares positions and cash; a difference is alerted and the venue's figure is booked. A fill that no order
-//! here explains, and an exit that the venue refuses again and again, are reasons to ask as well.
+//! here explains, and an exit that the venue refuses again and again, are reasons to ask as well; such a question waits
+//! until no order is in flight, keeps no position from being closed, and changes nothing when something was sent or filled
+//! before its answer was complete: it is put again.
 //!
 //! A simulated venue sends no [`EventKind::Link`], so a backtest is in [`Trust::Full`] throughout.
 
@@ -46,6 +49,8 @@ pub(super) enum Trust {
     /// A reconciliation is under way; it is asked for again at `again`. Once it was `answered`, only
     /// the fate of orders in flight is awaited.
     Asked { again: Nanos, answered: bool },
+    /// Something is not understood. The answer is given up at `until`.
+    Doubted { until: Nanos },
 }
 
 /// What is owned of a spot instrument's base asset, and how much of it is not ours to sell.
@@ -53,18 +58,18 @@ pub(super) enum Trust {
 pub(super) struct Inventory {
     /// Free to sell, as last told, with our own fills since.
     pub(super) free: Qty,
-    /// Free and locked, in the same way.
+    /// Free and locked, as last told. Our own purchases since add to it, and nothing but a report takes away from it: a
+    /// report may come before the executions that it reports of, and what is too much here does no harm.
     pub(super) total: Qty,
     /// Owned before the session and never counted as a position.
     pub(super) baseline: Option<Qty>,
 }
 
 impl Inventory {
-    /// A deposit or withdrawal: there is more or less that is not ours.
+    /// A deposit or withdrawal: there is more or less that is not ours. How much there is now, a report of its own says,
+    /// before or after.
     fn owner_moves(&mut self, moved: Qty) {
-        let after = |owned: Qty| owned.checked_add(moved).unwrap_or(owned);
-        (self.free, self.total) = (after(self.free).max(Qty::ZERO), after(self.total).max(Qty::ZERO));
-        self.baseline = self.baseline.map(after);
+        self.baseline = self.baseline.map(|owned| owned.checked_add(moved).unwrap_or(owned));
     }
 }
 
@@ -72,6 +77,11 @@ impl Oms {
     /// True when orders may be sent at all.
     pub(super) fn trusts_venue(&self) -> bool {
         self.trust == Trust::Full
+    }
+
+    /// True when orders that close a position may be sent: the books mean something.
+    pub fn may_close(&self) -> bool {
+        matches!(self.trust, Trust::Full | Trust::Doubted { .. })
     }
 
     /// True while the order connection is up and venue and books agree. A backtest always is.
@@ -107,8 +117,8 @@ impl Oms {
             return;
         }
         if link.state == Some(LinkState::Up) {
-            self.ask(now, out);
-            return;
+            let again = now.plus(self.patience());
+            return self.ask(Trust::Asked { again, answered: false }, now, out);
         }
         // A state that this version does not know is not a working connection.
         self.trust = Trust::Lost;
@@ -133,31 +143,42 @@ impl Oms {
         }
     }
 
+    /// When the venue is to be asked about what is not understood; never while an order is in flight.
+    pub(super) fn doubt_due(&self) -> Nanos {
+        if self.ask_due == Nanos::MAX || self.has_orders() { Nanos::MAX } else { self.ask_due }
+    }
+
     /// Puts the question to the venue.
-    fn ask(&mut self, now: Nanos, out: &mut Outbox) {
+    fn ask(&mut self, trust: Trust, now: Nanos, out: &mut Outbox) {
         self.round += 1;
         for book in &mut self.books {
             (book.reported, book.seen_open, book.orphaned) = (None, false, false);
         }
-        self.reported_cash = None;
+        (self.reported_cash, self.disturbed) = (None, false);
         (self.asked, self.ask_due) = (now, Nanos::MAX);
-        self.trust = Trust::Asked { again: now.plus(self.patience()), answered: false };
+        self.trust = trust;
         out.push(EventKind::Reconcile, InstrumentId(0), &Reconciled { round: self.round, orders: 0 });
     }
 
     /// A reconciliation that nobody answered is asked for again, and one that something called for is asked for.
     pub(super) fn serve_reconciliation(&mut self, now: Nanos, out: &mut Outbox) {
-        if self.trust == Trust::Full && self.ask_due <= now {
-            return self.ask(now, out);
-        }
-        if let Trust::Asked { again, answered } = self.trust
-            && again <= now
-        {
-            if !answered {
-                let late = alert(AlertCode::ReconcileLate, OrderId::default(), self.round as i64, 0);
-                out.push(EventKind::Alert, InstrumentId(0), &late);
+        let until = now.plus(self.patience());
+        let late = alert(AlertCode::ReconcileLate, OrderId::default(), self.round as i64, 0);
+        match self.trust {
+            Trust::Asked { again, answered } if again <= now => {
+                if !answered {
+                    out.push(EventKind::Alert, InstrumentId(0), &late);
+                }
+                return self.ask(Trust::Asked { again: until, answered: false }, now, out);
             }
-            self.ask(now, out);
+            Trust::Doubted { until } if until <= now => {
+                out.push(EventKind::Alert, InstrumentId(0), &late);
+                (self.trust, self.ask_due) = (Trust::Full, now);
+            }
+            Trust::Full | Trust::Lost | Trust::Asked { .. } | Trust::Doubted { .. } => {}
+        }
+        if self.trust == Trust::Full && self.doubt_due() <= now {
+            self.ask(Trust::Doubted { until }, now, out);
         }
     }
 
@@ -215,8 +236,17 @@ impl Oms {
     }
 
     fn on_reconciled(&mut self, answer: Reconciled, now: Nanos, out: &mut Outbox) {
-        if answer.round != self.round || !matches!(self.trust, Trust::Asked { .. }) {
+        if answer.round != self.round || !matches!(self.trust, Trust::Asked { .. } | Trust::Doubted { .. }) {
             return;
+        }
+        let orphaned = self.books.iter().any(|book| book.orphaned);
+        let lacks_price = (0..self.books.len()).any(|index| self.lacks_price(index));
+        if matches!(self.trust, Trust::Doubted { .. })
+            && (self.has_orders() || self.disturbed || orphaned || lacks_price)
+        {
+            // What was answered is older than what happened since: another time.
+            self.trust = Trust::Full;
+            return self.ask_by(now.plus(self.params.acknowledge_timeout));
         }
         let mut in_flight = false;
         for index in 0..self.books.len() {
@@ -238,9 +268,9 @@ impl Oms {
             }
         }
         // What an orphan still trades before its cancel arrives is in none of this round's answers.
-        let orphaned = self.books.iter().any(|book| book.orphaned) && self.orphan_rounds < ORPHAN_ROUNDS;
-        self.orphan_rounds = if orphaned { self.orphan_rounds + 1 } else { 0 };
-        if in_flight || orphaned || (0..self.books.len()).any(|index| self.lacks_price(index)) {
+        self.orphan_rounds = if orphaned { self.orphan_rounds.saturating_add(1) } else { 0 };
+        let orphaned = orphaned && self.orphan_rounds <= ORPHAN_ROUNDS;
+        if in_flight || orphaned || self.disturbed || lacks_price {
             // Asked again when the fates are known, or a price has come at which a difference can be booked.
             self.trust = Trust::Asked { again: now.plus(self.params.acknowledge_timeout), answered: true };
             return;

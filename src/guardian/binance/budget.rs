@@ -51,6 +51,11 @@ impl Weights {
     const fn moved(&self, symbols: u32) -> u32 {
         self.quiet(symbols) + self.trades * symbols + self.account
     }
+
+    /// The same when, beside that, everything else is asked that may be between two reads.
+    const fn worst(&self, symbols: u32) -> u32 {
+        self.moved(symbols) + self.time + self.income + self.countdown * symbols
+    }
 }
 
 /// How often an account may be read.
@@ -62,6 +67,8 @@ pub(in crate::guardian) struct Pace {
     pub(in crate::guardian) quiet: Span,
     /// Between two reads while every one finds that the cash has moved.
     pub(in crate::guardian) moved: Span,
+    /// The longest that there may be between two reads.
+    pub(in crate::guardian) worst: Span,
 }
 
 impl SessionPlan {
@@ -73,7 +80,13 @@ impl SessionPlan {
         let weights = Weights::of(self.market);
         let limit = if told == 0 { weights.limit } else { told };
         let count = u32::try_from(symbols.len()).unwrap_or(u32::MAX);
-        Pace { limit, quiet: time_for(weights.quiet(count), limit), moved: time_for(weights.moved(count), limit) }
+        let time = |weight: u32| time_for(weight, limit);
+        Pace {
+            limit,
+            quiet: time(weights.quiet(count)),
+            moved: time(weights.moved(count)),
+            worst: time(weights.worst(count)),
+        }
     }
 }
 
@@ -91,7 +104,7 @@ mod tests {
         for (market, limit) in [(Market::Spot, 6000), (Market::UsdMFutures, 2400)] {
             let weights = Weights::of(market);
             for symbols in [1, 2, 10, 64] {
-                for weight in [weights.quiet(symbols), weights.moved(symbols)] {
+                for weight in [weights.quiet(symbols), weights.moved(symbols), weights.worst(symbols)] {
                     let reads = WINDOW.0 / time_for(weight, limit).0;
                     let used = reads * u64::from(weight);
                     assert!(used <= u64::from(limit / 2) + u64::from(weight), "{market:?} {symbols}: {used}");

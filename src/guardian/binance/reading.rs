@@ -15,8 +15,6 @@ use crate::guardian::observation::VenueFacts;
 const MOST_TRADES: u16 = 500;
 /// Changes of a futures wallet asked for at once.
 const MOST_INCOME: u16 = 1000;
-/// Reads of an account that trades, for one of them to find it still. The next read of all tries again.
-const STILL_TRIES: u32 = 3;
 /// The venue's clock is compared this often.
 const SYNC_EVERY: Span = Span::seconds(10);
 
@@ -87,33 +85,29 @@ impl BinanceSession {
         Ok((account, explained && !self.cash.is_open()))
     }
 
-    /// Looks for what moved the cash; false where it did not stand still for that.
+    /// Looks for what moved the cash; false where it did not stand still for that, which the next read tries again.
     fn account_for(&mut self, account: &mut Account, quotes: &[Quote]) -> Result<bool, RestError> {
         let weights = Weights::of(self.plan.market);
-        for _ in 0..STILL_TRIES {
-            let owned = self.owned(&account.0);
-            if !self.cash.needs_look(account.1, &owned, self.client.venue_now()) {
-                self.find_transfers()?;
-                return Ok(true);
-            }
-            let mut trades = Vec::with_capacity(self.symbols.len());
-            for symbol in &self.symbols {
-                self.spent += weights.trades;
-                trades.push(self.client.trades(&symbol.spec.symbol, MOST_TRADES)?);
-            }
-            self.spent += weights.account;
-            let again = self.account(quotes)?;
-            // The positions of futures come by a question of their own and are no part of this.
-            let owned_again = self.owned(&again.0);
-            let still = again.1 == account.1 && owned_again == owned;
-            *account = again;
-            if still {
-                self.cash.explain(account.1, &owned, &trades, usize::from(MOST_TRADES), self.client.venue_now());
-                self.find_transfers()?;
-                return Ok(true);
-            }
+        let owned = self.owned(&account.0);
+        if !self.cash.needs_look(account.1, &owned, self.client.venue_now()) {
+            self.find_transfers()?;
+            return Ok(true);
         }
-        Ok(false)
+        let mut trades = Vec::with_capacity(self.symbols.len());
+        for symbol in &self.symbols {
+            self.spent += weights.trades;
+            trades.push(self.client.trades(&symbol.spec.symbol, MOST_TRADES)?);
+        }
+        self.spent += weights.account;
+        let again = self.account(quotes)?;
+        // The positions of futures come by a question of their own and are no part of this.
+        let still = again.1 == account.1 && self.owned(&again.0) == owned;
+        *account = again;
+        if still {
+            self.cash.explain(account.1, &owned, &trades, usize::from(MOST_TRADES), self.client.venue_now());
+            self.find_transfers()?;
+        }
+        Ok(still)
     }
 
     /// Spot: what is owned of each base asset. Futures own nothing.

@@ -267,3 +267,17 @@ fn an_execution_that_comes_late_explains_what_was_wanted() {
     book.explain(Money::whole(990), &[], &[vec![late, won]], 500, at(2));
     assert_eq!((book.total(), book.is_open()), (Money::ZERO, false));
 }
+
+#[test]
+fn what_keeps_moving_does_not_pass_for_a_transfer_without_end() {
+    for (market, longest) in [(Market::UsdMFutures, PATIENCE), (Market::Spot, ASK_FOR)] {
+        let mut book = book(market, Money::ZERO);
+        see(&mut book, "100000", "5", &[], at(0));
+        let mut passed = 0;
+        for second in 1..=200 {
+            see(&mut book, &(100_000 - 10 * second).to_string(), "5", &[], at(second));
+            passed += u64::from(!book.pending(at(second)).is_zero());
+        }
+        assert!((1..=longest.0 / SECOND + 1).contains(&passed), "{market:?}: {passed} s");
+    }
+}

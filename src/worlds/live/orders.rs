@@ -156,7 +156,7 @@ impl<W: OrderWire> LiveOrders<W> {
     fn publish(&mut self, oms: &Oms) {
         let state = if self.end.has_begun() || self.end.ending().is_some() {
             EngineState::Stopping
-        } else if oms.is_reconciled() {
+        } else if oms.may_close() {
             EngineState::Running
         } else {
             EngineState::Starting
