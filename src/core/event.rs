@@ -179,7 +179,7 @@ impl Flags {
     pub const SNAPSHOT: Self = Self(0x04);
     /// The last event that one frame produced.
     pub const LAST_OF_BATCH: Self = Self(0x08);
-    /// Its time is before that of an earlier event of the same stream.
+    /// Its time is before that of an earlier event of the same stream, or too far ahead to be believed.
     pub const OUT_OF_ORDER: Self = Self(0x10);
     /// Equal to the event before it in every field the venue sent.
     pub const DUPLICATE: Self = Self(0x20);
